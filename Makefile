@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The same commands locally and in CI. `make demo` and `make test` do all set-up themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+JUNIT := build/junit
+# Narrows the test targets: make unit ARGS='-k password'
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Set-up
+
+.PHONY: setup
+setup: ## Make .venv with the product and all tools (quick when nothing changed)
+	@sh dev/setup.sh
+
+.PHONY: setup-runtime
+setup-runtime:
+	@sh dev/setup.sh --runtime
+
+.PHONY: lock
+lock: ## Solve the dependencies anew into requirements/
+	@sh dev/lock.sh
+
+.PHONY: build-stack
+build-stack: setup-runtime ## Build kube-apiserver, its controller manager, etcd and kubectl into the user's cache
+	@$(BIN)/python -m localstack build
+
+.PHONY: up
+up: build-stack ## Start a Kubernetes API and a PostgreSQL server on this machine
+	@$(BIN)/python -m localstack up
+
+.PHONY: down
+down: setup-runtime ## Stop them and remove their data
+	@$(BIN)/python -m localstack down
+
+.PHONY: demo
+demo: setup-runtime ## Show the whole product on real servers
+	@$(BIN)/python -m localstack.demo
+
+##@ Quality
+
+.PHONY: lint
+lint: setup ## Style and format (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: setup ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: setup ## Types, strictly (mypy)
+	$(BIN)/python dev/check_types.py
+
+.PHONY: collection-quality
+collection-quality: setup ## What Galaxy and Automation Hub would say (ansible-lint, docs, sanity, importer)
+	$(BIN)/python dev/collection_quality.py
+
+##@ Tests
+
+.PHONY: unit integration e2e faults collection bench
+unit: setup ## Tests without servers
+	$(PYTEST) tests/unit --junitxml=$(JUNIT)/unit.xml $(ARGS)
+
+integration: setup ## Tests of the engine and the collection on real database servers
+	$(PYTEST) tests/integration --junitxml=$(JUNIT)/integration.xml $(ARGS)
+
+e2e: build-stack setup ## Tests of the operator on a real API server
+	$(PYTEST) tests/e2e -m 'not slow' --junitxml=$(JUNIT)/e2e.xml $(ARGS)
+
+faults: build-stack setup ## Crashes, lost servers and races
+	$(PYTEST) tests/faults -m 'not slow' --junitxml=$(JUNIT)/faults.xml $(ARGS)
+
+collection: setup ## Build the collection, install the tarball into an empty path, run a playbook with it
+	$(PYTEST) tests/collection --junitxml=$(JUNIT)/collection.xml $(ARGS)
+
+.PHONY: test
+test: build-stack lint types ## Everything that must be green before a change is done
+	@rm -rf $(JUNIT)
+	$(PYTEST) tests -m 'not slow and not benchmark' --junitxml=$(JUNIT)/test.xml $(ARGS)
+	$(BIN)/python dev/collection_quality.py
+
+.PHONY: test-full
+test-full: build-stack lint types ## The same with the long tail
+	@rm -rf $(JUNIT)
+	$(PYTEST) tests -m 'not benchmark' --junitxml=$(JUNIT)/test.xml $(ARGS)
+	$(BIN)/python dev/collection_quality.py
+
+bench: build-stack setup ## Measure speed against what is on the machine; writes docs/performance.md
+	$(PYTEST) tests/benchmarks -m benchmark -s $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what the targets made in the checkout (the cache of built binaries stays)
+	rm -rf .venv .collections build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the local stack keeps what it builds and which versions it builds. Standard library only.
+
+Used by the set-up (dev/setup_venv.py) and by every other file of this package. The versions have one source:
+the `require` lines of dev/controlplane/go.mod.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONTROL_PLANE_MODULE = ROOT / "dev" / "controlplane"
+
+
+def cache_directory() -> Path:
+    """The folder in the user's cache that everything here may be rebuilt into; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbops"
+
+
+def module_version(module: str) -> str:
+    """Version of MODULE that the control plane is built from, such as `v1.37.2`.
+
+    Raises LookupError when go.mod does not require it.
+    """
+    text = (CONTROL_PLANE_MODULE / "go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^\s+{re.escape(module)} (v\S+)$", text, re.MULTILINE)
+    if not found:
+        raise LookupError(f"go.mod does not require {module}")
+    return found.group(1)
+
+
+def kubernetes_version() -> str:
+    """Version of the API server, the controller manager and kubectl."""
+    return module_version("k8s.io/kubernetes")
+
+
+def kubernetes_binary(name: str) -> Path:
+    """Path of a Kubernetes command in the cache, built or not."""
+    return cache_directory() / f"kubernetes-{kubernetes_version()}" / name
+
+
+def etcd_binary() -> Path:
+    """Path of etcd in the cache, built or not."""
+    return cache_directory() / f"etcd-{module_version('go.etcd.io/etcd/server/v3')}" / "etcd"
