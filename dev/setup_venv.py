@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -141,7 +142,10 @@ def write_stamp(content: Mapping[str, object]) -> None:
 def install(name: str) -> None:
     """Bring the environment to the lock file requirements/NAME.txt, with this checkout installed editable."""
     lock = REQUIREMENTS / f"{name}.txt"
-    wanted = digest(lock, ROOT / "pyproject.toml", ROOT / "hatch_build.py")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    # Of pyproject.toml what the installation depends on; the settings of linters change more often.
+    parts = [project["build-system"], project["project"], project["tool"]["hatch"]]
+    wanted = digest(lock, ROOT / "hatch_build.py", json.dumps(parts))
     stamp = read_stamp()
     if stamp.get(name) == wanted:
         return
@@ -157,7 +161,7 @@ def install(name: str) -> None:
 
 def link(path: Path, target: Path) -> None:
     """Make PATH a symbolic link to TARGET, replacing another one."""
-    if path.is_symlink() and os.readlink(path) == str(target):
+    if path.is_symlink() and path.readlink() == target:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
