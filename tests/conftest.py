@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all tests share: real servers for the session, markers, order, and behaviour ids in the JUnit files.
+
+The servers come from dev/localstack and end with the run. A test that breaks a server, or fills it, starts
+one of its own instead of using the session's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from localstack.controlplane import ControlPlane
+from localstack.postgresql import Login, PostgreSQLServer
+from localstack.postgresql_binaries import embedded_with_tls
+
+TESTS = Path(__file__).parent
+
+# Folders in the order in which they run; the quick ones first, so that a plain mistake shows at once.
+ORDER = ("unit", "integration", "collection", "e2e", "faults", "benchmarks")
+# A test's folder says what it needs; the marker makes it selectable.
+FOLDER_MARKERS = {"integration": "integration", "e2e": "e2e", "faults": "faults", "benchmarks": "benchmark"}
+
+_numbers = itertools.count(1)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by folder and mark them; write their behaviours where the JUnit report takes them from."""
+    for item in items:
+        folder = _folder(item)
+        if folder in FOLDER_MARKERS:
+            item.add_marker(FOLDER_MARKERS[folder])
+        features = {str(name) for marker in item.iter_markers("feature") for name in marker.args}
+        item.user_properties += [("feature", name) for name in sorted(features)]
+    items.sort(key=lambda item: (ORDER.index(_folder(item)), item.get_closest_marker("slow") is not None))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQLServer]:
+    """PostgreSQL 17 with TLS, shared by the session; `postgres.admin` is its superuser."""
+    with PostgreSQLServer(embedded_with_tls()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def weak_postgres(postgres: PostgreSQLServer) -> Login:
+    """The session's server as a managed cloud's admin: CREATEDB and CREATEROLE, no superuser."""
+    return postgres.weak_admin()
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A real Kubernetes API, shared by the session."""
+    with ControlPlane() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Make names that no other test uses: `unique("app")` gives something like `app_create_login_7`.
+
+    At most 40 characters of lower case letters, digits and underscores, so that it can be part of any name.
+    """
+    test = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower().removeprefix("test_"))[:20].strip("_")
+    return lambda prefix="x": f"{prefix[:12]}_{test}_{next(_numbers)}"
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, unique: Callable[[str], str]) -> str:
+    """A new namespace in the session's cluster; it goes with the cluster."""
+    name = unique("t").replace("_", "-")
+    control_plane.kubectl("create", "namespace", name)
+    return name
