@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of all modules, as Ansible argument specs: one table per kind of object and one for the connection.
+
+Modules and action plugins build their specs from here, core.desired validates each object of a `converge` list
+with them, and a test compares them with the documentation fragments. Names follow community.postgresql and
+community.mysql where they have one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, dict[str, Any]]
+
+CONNECTION: Spec = {
+    "engine": {"type": "str", "choices": ["postgres", "mysql", "mariadb"], "default": "postgres"},
+    "login_host": {"type": "str", "default": "localhost", "aliases": ["host"]},
+    "login_port": {"type": "int", "aliases": ["port"]},
+    "login_user": {"type": "str", "aliases": ["login"]},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str"},
+    "login_unix_socket": {"type": "str"},
+    "ssl_mode": {
+        "type": "str",
+        "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        "default": "prefer",
+    },
+    "ca_cert": {"type": "str", "aliases": ["ssl_rootcert"]},
+    "ssl_cert": {"type": "str", "aliases": ["client_cert"]},
+    "ssl_key": {"type": "str", "no_log": True, "aliases": ["client_key"]},
+    "connect_timeout": {"type": "int", "default": 10},
+    "statement_timeout": {"type": "int", "default": 60},
+    "lock_timeout": {"type": "int", "default": 10},
+    "application_name": {"type": "str", "default": "dbops"},
+}
+"""How to reach a server. Timeouts are in seconds. `ca_cert`, `ssl_cert` and `ssl_key` are paths, or PEM text."""
+
+OWNERSHIP: Spec = {
+    "dbops_owner": {"type": "raw"},
+    "adopt": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+}
+"""Who declares an object (see core.ownership), consent to taking over, and overriding somebody else's claim."""
+
+DATABASE: Spec = {
+    "name": {"type": "str", "required": True, "aliases": ["db"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "owner": {"type": "str"},
+    "encoding": {"type": "str"},
+    "lc_collate": {"type": "str"},
+    "lc_ctype": {"type": "str"},
+    "template": {"type": "str"},
+    "tablespace": {"type": "str"},
+    "connection_limit": {"type": "int", "aliases": ["conn_limit"]},
+    "is_template": {"type": "bool"},
+    "allow_connections": {"type": "bool"},
+    "extensions": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "schema": {"type": "str"},
+            "version": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "cascade": {"type": "bool", "default": False},
+        },
+    },
+    "schemas": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "owner": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "cascade": {"type": "bool", "default": False},
+        },
+    },
+    "default_privileges": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "role": {"type": "str", "required": True},
+            "schema": {"type": "str", "required": True},
+            "object_type": {
+                "type": "str",
+                "choices": ["tables", "sequences", "functions", "types"],
+                "required": True,
+            },
+            "privileges": {"type": "list", "elements": "str", "required": True},
+            "granted_by": {"type": "str"},
+        },
+    },
+    "end_sessions": {"type": "bool", "default": False},
+}
+
+DATABASE_USER: Spec = {
+    "name": {"type": "str", "required": True, "aliases": ["user"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "password": {"type": "str", "no_log": True},
+    "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
+    "verify_login": {"type": "bool", "default": False},
+    "login": {"type": "bool", "default": True},
+    "superuser": {"type": "bool"},
+    "create_db": {"type": "bool"},
+    "create_role": {"type": "bool"},
+    "inherit": {"type": "bool"},
+    "replication": {"type": "bool"},
+    "bypass_rls": {"type": "bool"},
+    "connection_limit": {"type": "int", "aliases": ["conn_limit"]},
+    "valid_until": {"type": "str", "aliases": ["expires"]},
+    "config_parameters": {"type": "dict"},
+    "default_role": {"type": "str"},
+    "in_roles": {"type": "list", "elements": "str"},
+    "reassign_owned_to": {"type": "str"},
+    "end_sessions": {"type": "bool", "default": True},
+}
+
+DATABASE_INSTANCE: Spec = {
+    "name": {"type": "str", "default": "instance"},
+}
+"""Observes only: version, identity, and what the admin account can and cannot do."""
+
+KINDS: dict[str, Spec] = {
+    "database_instance": DATABASE_INSTANCE,
+    "database": DATABASE | OWNERSHIP,
+    "database_user": DATABASE_USER | OWNERSHIP,
+}
+"""What an entry of a `converge` list may hold, by its `kind`, beside `kind` and `ref`."""
+
+SERVER: Spec = {
+    "acknowledge": {"type": "list", "elements": "str", "default": []},
+    "drop_brake": {
+        "type": "dict",
+        "options": {"drops": {"type": "int", "default": 20}, "seconds": {"type": "int", "default": 600}},
+    },
+}
+"""Of a whole run on one server: acknowledged stops, and how many databases may be dropped in which time."""

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Declared objects: options as a user writes them become typed values that the planners compare with a server.
+
+Called by core.converge with the entries of a `converge` list and by nothing else; whatever is wrong with an entry
+is found here, before any statement is sent, as DbopsError with InvalidSpec. None means "not declared": the
+engine then neither sets nor compares the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension of a PostgreSQL database. No `version`: the server's default, never upgraded by itself."""
+
+    name: str
+    schema: str | None = None
+    version: str | None = None
+    present: bool = True
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A schema of a PostgreSQL database; removed only when asked, and only when empty unless `cascade`."""
+
+    name: str
+    owner: str | None = None
+    present: bool = True
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class DefaultPrivilege:
+    """Privileges that ROLE gets on future objects of a type made by GRANTED_BY (None: the database's owner)."""
+
+    role: str
+    schema: str
+    object_type: str
+    privileges: tuple[str, ...]
+    granted_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """What every declared object has. `ref` names it in results, for example `database/app`."""
+
+    kind: str
+    ref: str
+    name: str
+    present: bool = True
+    owner_record: Owner | None = None
+    adopt: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredInstance(Desired):
+    """The server itself: observed, never changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredDatabase(Desired):
+    """A database; the fields are the options of argument_specs.DATABASE."""
+
+    owner: str | None = None
+    encoding: str | None = None
+    lc_collate: str | None = None
+    lc_ctype: str | None = None
+    template: str | None = None
+    tablespace: str | None = None
+    connection_limit: int | None = None
+    is_template: bool | None = None
+    allow_connections: bool | None = None
+    extensions: tuple[Extension, ...] = ()
+    schemas: tuple[Schema, ...] = ()
+    default_privileges: tuple[DefaultPrivilege, ...] | None = None
+    end_sessions: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredUser(Desired):
+    """A login; the fields are the options of argument_specs.DATABASE_USER."""
+
+    password: str | None = field(default=None, repr=False)
+    update_password: str = "always"  # noqa: S105 (not a password)
+    verify_login: bool = False
+    login: bool = True
+    superuser: bool | None = None
+    create_db: bool | None = None
+    create_role: bool | None = None
+    inherit: bool | None = None
+    replication: bool | None = None
+    bypass_rls: bool | None = None
+    connection_limit: int | None = None
+    valid_until: str | None = None
+    config_parameters: dict[str, str] | None = None
+    default_role: str | None = None
+    in_roles: tuple[str, ...] | None = None
+    reassign_owned_to: str | None = None
+    end_sessions: bool = True

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan: the ordered steps that lead from the observed state to the declared one.
+
+Made by the planners of each engine (postgresql/database.py, user.py, ...), which are pure functions; shown by
+check mode and diff; executed by the engine's apply. An empty plan sends no statement and is `changed: false`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, StepResult
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    ALTER = "alter"
+    DROP = "drop"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    RUN = "run"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement with all that has to be known about it before it is sent.
+
+    `statement` is what the engine's driver takes (a psycopg.sql.Composable for PostgreSQL) and may hold a
+    secret; `masked` is the same as text for people, with secrets replaced.
+    """
+
+    action: Action
+    target: str
+    statement: Any = field(repr=False)
+    masked: str = ""
+    before: Any = None
+    after: Any = None
+    destructive: bool = False
+    database: str | None = None
+    """Name of the PostgreSQL database that it must run in; None for the session of the server as a whole."""
+    transactional: bool = True
+    """False for what refuses to run in a transaction (CREATE DATABASE, DROP DATABASE, ...)."""
+    changes: bool = True
+    """False for a helper step (ending sessions, a membership taken for a moment) that is no change of its own."""
+
+    def result(self) -> StepResult:
+        """Give the step as it is reported."""
+        return StepResult(
+            action=self.action.value,
+            target=self.target,
+            statement=self.masked,
+            before=self.before,
+            after=self.after,
+            destructive=self.destructive,
+            database=self.database,
+        )
+
+
+@dataclass
+class Plan:
+    """Steps in the order of execution, the fields that differ, and what the user should know."""
+
+    steps: list[Step] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    creates: bool = False
+    """The object itself does not exist yet."""
+    drops: bool = False
+    """The object itself goes."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has to be done."""
+        return not self.steps
+
+
+CancelCheck = Callable[[str], bool]
+"""Asked with an object's ref between two steps; True ends that object with reason Cancelled."""

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was observed on a PostgreSQL server, as plain values.
+
+Filled by postgresql/catalog.py in a few queries for all objects together; read by the planners (database.py,
+user.py), which touch no server. None stands for "could not be read with this account".
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Membership:
+    """One row of pg_auth_members: the options, and who granted it. Before PostgreSQL 16 INHERIT and SET are true."""
+
+    role: str
+    grantor: str
+    admin: bool = False
+    inherit: bool = True
+    set: bool = True
+
+
+@dataclass(frozen=True)
+class Role:
+    """A row of pg_roles with its settings for all databases and its memberships.
+
+    `verifier` is pg_authid's rolpassword: "" when there is no password, None when the account may not read it.
+    """
+
+    name: str
+    superuser: bool
+    create_db: bool
+    create_role: bool
+    inherit: bool
+    login: bool
+    replication: bool
+    bypass_rls: bool
+    connection_limit: int
+    valid_until: datetime.datetime | str | None
+    verifier: str | None = field(default=None, repr=False)
+    config_parameters: dict[str, str] = field(default_factory=dict)
+    member_of: tuple[Membership, ...] = ()
+
+
+@dataclass(frozen=True)
+class DefaultAcl:
+    """One grantee's privileges in pg_default_acl."""
+
+    grantor: str
+    schema: str
+    object_type: str
+    grantee: str
+    privileges: frozenset[str]
+    grantable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class DatabaseContent:
+    """What only a session in the database itself can see."""
+
+    extensions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Name to (version, schema)."""
+    available_extensions: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    """Name to (default version, all versions)."""
+    schemas: dict[str, str] = field(default_factory=dict)
+    """Name to owner, without those of the system."""
+    nonempty_schemas: frozenset[str] = frozenset()
+    default_acls: tuple[DefaultAcl, ...] = ()
+
+
+@dataclass(frozen=True)
+class Database:
+    """A row of pg_database; `content` only where it was asked for and a session could be had."""
+
+    name: str
+    owner: str
+    encoding: str
+    lc_collate: str
+    lc_ctype: str
+    tablespace: str
+    connection_limit: int
+    is_template: bool
+    allow_connections: bool
+    size_bytes: int | None = None
+    sessions: int = 0
+    content: DatabaseContent | None = None
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The account that we are logged in as: name, attributes, and the roles that it may act as or administer."""
+
+    name: str
+    superuser: bool
+    create_db: bool
+    create_role: bool
+    replication: bool = False
+    bypass_rls: bool = False
+    reads_verifiers: bool = False
+    """Whether it may read pg_authid."""
+    signals_sessions: bool = False
+    """Member of pg_signal_backend, or superuser."""
+    administers: frozenset[str] | None = None
+    """PostgreSQL 16 and newer: roles with ADMIN option; None where CREATEROLE is enough (before 16, superuser)."""
+    member_of: frozenset[str] = frozenset()
+    """Roles that it may SET ROLE to, directly or not; everything for a superuser is not listed."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The server as a whole. `system_identifier` is decimal text; None where it may not be read."""
+
+    version: str
+    version_number: int
+    system_identifier: str | None
+    in_recovery: bool
+    read_only: bool
+    database: str
+    """Where the session of the server as a whole is."""
+    admin: Admin
+    pooler: bool = False
+
+
+@dataclass
+class ServerState:
+    """All that was observed for one run, by name. Missing names do not exist."""
+
+    facts: Facts
+    roles: dict[str, Role] = field(default_factory=dict)
+    databases: dict[str, Database] = field(default_factory=dict)
+    tablespaces: frozenset[str] = frozenset()
+    role_names: frozenset[str] = frozenset()
+    """Every role on the server, also those of which nothing more was read."""
