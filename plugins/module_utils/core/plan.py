@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, StepResult
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 
 
 class Action(StrEnum):
@@ -28,16 +29,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One statement with all that has to be known about it before it is sent.
-
-    `statement` is what the engine's driver takes (a psycopg.sql.Composable for PostgreSQL) and may hold a
-    secret; `masked` is the same as text for people, with secrets replaced.
-    """
+    """One statement with all that has to be known about it before it is sent."""
 
     action: Action
     target: str
-    statement: Any = field(repr=False)
-    masked: str = ""
+    statement: Statement
     before: Any = None
     after: Any = None
     destructive: bool = False
@@ -48,12 +44,12 @@ class Step:
     changes: bool = True
     """False for a helper step (ending sessions, a membership taken for a moment) that is no change of its own."""
 
-    def result(self) -> StepResult:
-        """Give the step as it is reported."""
+    def result(self, masked: str) -> StepResult:
+        """Give the step as it is reported; MASKED is its statement for people, rendered by the engine."""
         return StepResult(
             action=self.action.value,
             target=self.target,
-            statement=self.masked,
+            statement=masked,
             before=self.before,
             after=self.after,
             destructive=self.destructive,
