@@ -16,7 +16,7 @@ CONNECTION: Spec = {
     "engine": {"type": "str", "choices": ["postgres", "mysql", "mariadb"], "default": "postgres"},
     "login_host": {"type": "str", "default": "localhost", "aliases": ["host"]},
     "login_port": {"type": "int", "aliases": ["port"]},
-    "login_user": {"type": "str", "aliases": ["login"]},
+    "login_user": {"type": "str"},
     "login_password": {"type": "str", "no_log": True},
     "login_db": {"type": "str"},
     "login_unix_socket": {"type": "str"},
