@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, StepResult
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 
@@ -43,6 +44,8 @@ class Step:
     """False for what refuses to run in a transaction (CREATE DATABASE, DROP DATABASE, ...)."""
     changes: bool = True
     """False for a helper step (ending sessions, a membership taken for a moment) that is no change of its own."""
+    cleanup: bool = False
+    """Sent even when a step before it failed: it puts back what a helper step took for a moment."""
 
     def result(self, masked: str) -> StepResult:
         """Give the step as it is reported; MASKED is its statement for people, rendered by the engine."""
@@ -68,6 +71,10 @@ class Plan:
     """The object itself does not exist yet."""
     drops: bool = False
     """The object itself goes."""
+    incomplete: bool = False
+    """What comes after these steps shows only once they are done: observe and plan again then."""
+    refusal: DbopsError | None = None
+    """Why nothing can be done although the differences are known; there are no steps then."""
 
     @property
     def empty(self) -> bool:

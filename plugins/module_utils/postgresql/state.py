@@ -8,7 +8,10 @@ user.py), which touch no server. None stands for "could not be read with this ac
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,56 @@ class DefaultAcl:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """An installed extension. Not `relocatable`: it stays in the schema that it was made in."""
+
+    version: str
+    schema: str
+    owner: str
+    relocatable: bool = True
+
+
+@dataclass(frozen=True)
+class ExtensionVersion:
+    """What an extension's control file says of one version.
+
+    `schema` is set where the extension lives in no other; `trusted` where CREATE on the database is enough for
+    one that is otherwise for superusers.
+    """
+
+    superuser: bool = True
+    trusted: bool = False
+    schema: str | None = None
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AvailableExtension:
+    """An extension whose files are on the server."""
+
+    default_version: str
+    versions: Mapping[str, ExtensionVersion]
+
+
+@dataclass(frozen=True)
 class DatabaseContent:
     """What only a session in the database itself can see."""
 
-    extensions: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Name to (version, schema)."""
-    available_extensions: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
-    """Name to (default version, all versions)."""
-    schemas: dict[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
+    schemas: Mapping[str, str] = field(default_factory=dict)
     """Name to owner, without those of the system."""
-    nonempty_schemas: frozenset[str] = frozenset()
+    schema_content: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What keeps a schema from being dropped, as people call it (`table app.orders`); members of extensions are
+    not listed, their extension is (`extension hstore`). Only of schemas that hold something."""
     default_acls: tuple[DefaultAcl, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions in a database, without our own. `protected`: whose this account may not end, by their roles."""
+
+    count: int = 0
+    protected: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,8 +126,10 @@ class Database:
     is_template: bool
     allow_connections: bool
     size_bytes: int | None = None
-    sessions: int = 0
+    sessions: Sessions = Sessions()
     content: DatabaseContent | None = None
+    content_problem: DbopsError | None = None
+    """Why a session for `content` could not be had."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +150,8 @@ class Admin:
     """PostgreSQL 16 and newer: roles with ADMIN option; None where CREATEROLE is enough (before 16, superuser)."""
     member_of: frozenset[str] = frozenset()
     """Roles that it may SET ROLE to, directly or not; everything for a superuser is not listed."""
+    inherits: frozenset[str] = frozenset()
+    """Roles whose privileges it has without SET ROLE (`pg_has_role(..., 'USAGE')`), itself included."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +176,9 @@ class ServerState:
     facts: Facts
     roles: dict[str, Role] = field(default_factory=dict)
     databases: dict[str, Database] = field(default_factory=dict)
-    tablespaces: frozenset[str] = frozenset()
+    tablespaces: Mapping[str, bool] = field(default_factory=dict)
+    """Every tablespace, and whether this account may create in it."""
+    extensions: Mapping[str, AvailableExtension] | None = None
+    """The extensions whose files are on the server; None where nothing declared needs to know."""
     role_names: frozenset[str] = frozenset()
     """Every role on the server, also those of which nothing more was read."""
