@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words between the parts: priorities, what a reconciler decided, and work for one database server.
+
+A reconciler (reconcile/) gets a key, asks the lanes (lanes.py) to converge an object on a server, and answers
+with a verdict from which the queue (queue.py) knows when to look at the key again. Pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator.keys import Key
+
+
+class Priority(IntEnum):
+    """Why a key is in the queue; the smaller number goes first."""
+
+    DELETE = 0
+    CHANGE = 1
+    DEPENDENCY = 2
+    RETRY = 3
+    PERIODIC = 4
+
+
+@dataclass(frozen=True)
+class Done:
+    """The object is as declared, or gone. `after`: seconds until it is looked at again; None: on events only."""
+
+    after: float | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Did not work and may pass by itself: tried again with growing pauses."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something else must become ready. Its event wakes the key (see Context.depends); a slow look is the net."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Human:
+    """Somebody must change something: looked at on that change, and rarely otherwise."""
+
+    reason: Reason
+
+
+Verdict = Done | Retry | Wait | Human
+
+
+def verdict(reason: Reason) -> Verdict:
+    """The verdict that fits a REASON's class."""
+    return {ErrorClass.WAIT: Wait, ErrorClass.RETRY: Retry, ErrorClass.HUMAN: Human}[reason.error_class](reason)
+
+
+@dataclass(frozen=True)
+class ServerTarget:
+    """One database server as an object reaches it.
+
+    `lane` names the server (`postgres://host:port`): what has the same lane is worked on one unit at a time.
+    `connection` is the request's connection, secrets included, so it is in no repr.
+    """
+
+    lane: str
+    connection: Mapping[str, Any] = field(repr=False)
+    drop_brake: Mapping[str, int] = field(default_factory=dict)
+    acknowledge: tuple[str, ...] = ()
+
+
+class RunFailed(DbopsError):  # noqa: N818 - a word of the conditions' vocabulary
+    """A run broke as a whole (died, hung, gave no result); says nothing about the object's own state."""
+
+
+class Lanes(Protocol):
+    """The way to the database servers."""
+
+    async def converge(
+        self,
+        target: ServerTarget,
+        obj: Mapping[str, Any],
+        *,
+        key: Key,
+        priority: Priority,
+        cancel: asyncio.Event | None = None,
+        check: bool = False,
+    ) -> ObjectResult:
+        """Bring one object (`kind`, options; `ref` is set from KEY when missing) to its declared state.
+
+        Waits for its turn and shares a run with what else waits for the same server. A set CANCEL takes the object
+        out between two of its steps: its result then has reason Cancelled. An object that fails gives a failed
+        result; RunFailed is raised when the run itself broke.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object in a unit of work; `number` tells items apart whose refs are equal."""
+
+    number: int
+    ref: str
+    obj: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class UnitOfWork:
+    """What one run does: a list of objects on one server over one connection."""
+
+    target: ServerTarget
+    items: Sequence[Item]
+    check: bool
+    deadline: float
+    """Seconds after which the run is killed."""
+
+    def request(self) -> dict[str, Any]:
+        """The engine's request; holds secrets."""
+        return {
+            "connection": dict(self.target.connection),
+            "objects": [{**item.obj, "ref": item.ref} for item in self.items],
+            "check": self.check,
+            "acknowledge": list(self.target.acknowledge),
+            "drop_brake": dict(self.target.drop_brake),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit of work ended: facts of the server (`reachable`, `version`, ...) from the result document."""
+
+    server: Mapping[str, Any]
+
+
+class Runner(Protocol):
+    """The one seam between "a unit of work is ready" and "a run does it"."""
+
+    async def run(
+        self,
+        unit: UnitOfWork,
+        *,
+        on_result: Callable[[ObjectResult], None],
+        cancels: asyncio.Queue[str],
+    ) -> Outcome:
+        """Do UNIT; ON_RESULT gets each object's result the moment it is final; refs put into CANCELS are given up.
+
+        Raises RunFailed when the run broke; results given before stand.
+        """
+        ...
