@@ -44,6 +44,9 @@ class Step:
     """False for what refuses to run in a transaction (CREATE DATABASE, DROP DATABASE, ...)."""
     changes: bool = True
     """False for a helper step (ending sessions, a membership taken for a moment) that is no change of its own."""
+    look_again: bool = False
+    """True: once it is done, observe and plan anew and go on with that plan instead of the rest of this one (a
+    database that was just made can be looked into; a role that can no longer log in owns nothing more)."""
     cleanup: bool = False
     """Sent even when a step before it failed: it puts back what a helper step took for a moment."""
 
@@ -71,6 +74,8 @@ class Plan:
     """The object itself does not exist yet."""
     drops: bool = False
     """The object itself goes."""
+    applied: dict[str, Any] = field(default_factory=dict)
+    """What the ledger is to remember as given by this declaration, so that its removal takes away just that."""
     incomplete: bool = False
     """What comes after these steps shows only once they are done: observe and plan again then."""
     refusal: DbopsError | None = None
@@ -80,6 +85,12 @@ class Plan:
     def empty(self) -> bool:
         """Whether nothing has to be done."""
         return not self.steps
+
+    def add(self, step: Step, difference: Difference | None = None) -> None:
+        """Append STEP, and the DIFFERENCE that it ends."""
+        self.steps.append(step)
+        if difference:
+            self.differences.append(difference)
 
 
 CancelCheck = Callable[[str], bool]

@@ -26,6 +26,29 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class OwnedObject:
+    """Something that a role owns: a table, a function, a schema, a database, ..."""
+
+    database: str
+    schema: str
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What stands in the way of dropping a role, from pg_shdepend."""
+
+    owned: tuple[OwnedObject, ...] = ()
+    """The first of the objects that it owns, by name; see `owned_count`."""
+    owned_count: int = 0
+    owned_in: frozenset[str] = frozenset()
+    """Databases with objects that it owns; "" for databases and tablespaces themselves."""
+    privileges_in: frozenset[str] = frozenset()
+    """Databases with privileges, policies or default privileges of it; "" for those on shared objects."""
+
+
+@dataclass(frozen=True)
 class Role:
     """A row of pg_roles with its settings for all databases and its memberships.
 
@@ -45,6 +68,11 @@ class Role:
     verifier: str | None = field(default=None, repr=False)
     config_parameters: dict[str, str] = field(default_factory=dict)
     member_of: tuple[Membership, ...] = ()
+    sessions: int = 0
+    password_matches: bool | None = None
+    """Whether the declared password logs in, tried only where the verifier may not be read."""
+    dependencies: Dependencies | None = None
+    """Only where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +178,19 @@ class Admin:
     """PostgreSQL 16 and newer: roles with ADMIN option; None where CREATEROLE is enough (before 16, superuser)."""
     member_of: frozenset[str] = frozenset()
     """Roles that it may SET ROLE to, directly or not; everything for a superuser is not listed."""
+    has_privileges_of: frozenset[str] = frozenset()
+    """Roles whose privileges it has without SET ROLE, so that it may do what their owner may."""
     inherits: frozenset[str] = frozenset()
     """Roles whose privileges it has without SET ROLE (`pg_has_role(..., 'USAGE')`), itself included."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of pg_settings: its `context`, and whether our account may set it for a role."""
+
+    name: str
+    context: str
+    settable: bool = True
 
 
 @dataclass(frozen=True)
