@@ -7,7 +7,7 @@ a planner beside user.py and give it a row here.
 
 What a planner can count on:
 - `wanted` is asked first, for all declared objects together. A database in `contents` is looked into by a
-  session of its own; where there could be none, `content` is None and `state.content_errors` says why.
+  session of its own; where there could be none, `content` is None and `content_problem` says why.
 - `plan` raises DbopsError for what cannot or must not be done, before anything is sent. It is asked again under
   the object's lock after a fresh look, and once more after each step with `look_again`; it must then go on from
   what it finds. `memory` is what the ledger remembers as given by this declaration, {} if nothing.

@@ -8,10 +8,51 @@ user.py), which touch no server. None stands for "could not be read with this ac
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+
+
+class Reader(Protocol):
+    """A session that catalogs are read through."""
+
+    @property
+    def version_number(self) -> int:
+        """The server's version, such as 170010."""
+        ...
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Give all rows of QUERY, a constant text with psycopg's placeholders."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What has to be read of a server for some declared objects."""
+
+    roles: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
+    """Databases that must be looked into (they are in `databases` as well)."""
+    dependencies: frozenset[str] = frozenset()
+    """Roles of which everything that depends on them is to be read (they are in `roles` as well)."""
+    settings: frozenset[str] = frozenset()
+    """Names of server settings, in lower case, whose rules are to be read."""
+    extensions: bool = False
+    """The extensions whose files are on the server."""
+
+    def __or__(self, other: Wanted) -> Wanted:
+        """Give both together."""
+        return Wanted(
+            roles=self.roles | other.roles,
+            databases=self.databases | other.databases,
+            contents=self.contents | other.contents,
+            dependencies=self.dependencies | other.dependencies,
+            settings=self.settings | other.settings,
+            extensions=self.extensions or other.extensions,
+        )
 
 
 @dataclass(frozen=True)
@@ -178,8 +219,6 @@ class Admin:
     """PostgreSQL 16 and newer: roles with ADMIN option; None where CREATEROLE is enough (before 16, superuser)."""
     member_of: frozenset[str] = frozenset()
     """Roles that it may SET ROLE to, directly or not; everything for a superuser is not listed."""
-    has_privileges_of: frozenset[str] = frozenset()
-    """Roles whose privileges it has without SET ROLE, so that it may do what their owner may."""
     inherits: frozenset[str] = frozenset()
     """Roles whose privileges it has without SET ROLE (`pg_has_role(..., 'USAGE')`), itself included."""
 
@@ -220,4 +259,6 @@ class ServerState:
     extensions: Mapping[str, AvailableExtension] | None = None
     """The extensions whose files are on the server; None where nothing declared needs to know."""
     role_names: frozenset[str] = frozenset()
-    """Every role on the server, also those of which nothing more was read."""
+    """Those of the roles asked for that exist, or would exist by now had check mode not kept us from making them."""
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Of the settings asked for those that the server knows, by their name in lower case."""
