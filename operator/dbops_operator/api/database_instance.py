@@ -244,7 +244,7 @@ class DatabaseInstanceStatus(ReconciledStatus):
     last_checked_at: Time | None = None
     """When what is reported here last changed."""
     server_identity: str | None = None
-    """The server's own identifier (system identifier on PostgreSQL, server UUID on MySQL); a sudden change stops all work."""
+    """The server's own identifier (system_identifier or server_uuid); a sudden change stops all work."""
     capabilities: Annotated[list[Capability] | None, Field(max_length=64)] = None
     """What the admin account can do here, found out before it is needed."""
     discovered_resources: DiscoveredResources | None = None

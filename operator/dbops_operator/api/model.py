@@ -119,7 +119,8 @@ class Block(BaseModel):
     model_config = ConfigDict(
         # Of the two names the API's is for input and output, the attribute's for code that builds a block.
         alias_generator=AliasGenerator(alias=camel_case),
-        populate_by_name=True,
+        validate_by_name=True,
+        validate_by_alias=True,
         extra="ignore",
         frozen=True,
         strict=True,
@@ -207,7 +208,7 @@ def dump(block: Block) -> dict[str, Any]:
 
 def _validate(model: type[AnyBlock], data: object, *, root: str) -> AnyBlock:
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         # Never the input itself: initSQL and the like may hold what is nobody's business.
         problems = [
