@@ -92,24 +92,28 @@ def _constraints(node: Mapping[str, Any]) -> Iterator[str]:
         yield f"CEL: {rule['rule']}"
 
 
-# Of fields that exclude one another the manifests set the first.
-_LEFT_OUT = {
-    "Database": ("spec.clusterInstanceRef", "spec.initSQL.configMapRef", "spec.initSQL.secretRef"),
-    "DatabaseUser": ("spec.clusterInstanceRef",),
-    "DatabaseRole": ("spec.clusterInstanceRef",),
-    "DatabaseGrant": ("spec.roleRef",),
-    "DatabaseRestore": ("spec.target.clusterInstanceRef",),
+_INSTANCES = ("spec.instanceRef", "spec.clusterInstanceRef")
+# Groups of fields that exclude one another.
+_EXCLUSIVE = {
+    "Database": (_INSTANCES, ("spec.initSQL.inline", "spec.initSQL.configMapRef", "spec.initSQL.secretRef")),
+    "DatabaseUser": (_INSTANCES,),
+    "DatabaseRole": (_INSTANCES,),
+    "DatabaseGrant": (("spec.userRef", "spec.roleRef"),),
+    "DatabaseRestore": (("spec.target.instanceRef", "spec.target.clusterInstanceRef"),),
 }
+CHOICES = range(3)
+"""What `full_part` may be asked for, so that together every published field of every kind is set."""
 _TEXTS = {"format=date-time": "2026-11-24T08:00:00Z", "items.pattern=^[A-Z][A-Z ]*$": "SELECT"}
 
 
-def full_part(kind: str, part: str, *, every: bool = False) -> dict[str, Any]:
+def full_part(kind: str, part: str, *, choice: int = 0) -> dict[str, Any]:
     """Make the spec or status (PART) of an object of KIND with every published field set.
 
-    Booleans are false and numbers as low as they may be, so what treats those as absent is found out. Of fields
-    that exclude one another one is set, or all with EVERY.
+    Booleans are false and numbers as low as they may be, so what treats those as absent is found out. CHOICE
+    selects the one that is set of fields that exclude one another.
     """
-    skipped = () if every else _LEFT_OUT.get(kind, ())
+    groups = _EXCLUSIVE.get(kind, ())
+    skipped = [path for group in groups for path in group if path != group[choice % len(group)]]
     result: dict[str, Any] = {}
     for field in fields():
         if field.kind != kind or field.path.split(".")[0] != part or field.path == part:

@@ -32,9 +32,10 @@ def invalid(kind: str, spec: dict[str, Any]) -> DbopsError:
     return failure.value
 
 
+@pytest.mark.parametrize("choice", published.CHOICES)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_field_survives_parsing_and_dumping(kind: str) -> None:
-    spec, status = published.full_part(kind, "spec"), published.full_part(kind, "status")
+def test_every_field_survives_parsing_and_dumping(kind: str, choice: int) -> None:
+    spec, status = published.full_part(kind, "spec", choice=choice), published.full_part(kind, "status")
     body = {"apiVersion": "dbops.dbprovision.io/v1alpha1", "kind": kind, "spec": spec, "status": status}
     assert dump(parse(KINDS[kind], body)) == spec
     assert dump(parse_status(KINDS[kind], body)) == status
