@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
@@ -157,7 +157,8 @@ class Block(BaseModel):
 class SchemaExtra:
     """Annotation that adds keys to the schema of one field."""
 
-    values: Mapping[str, Any]
+    # Python before 3.13 hashes annotations, and a map has no hash.
+    values: Mapping[str, Any] = field(hash=False)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Add the keys."""
