@@ -98,7 +98,8 @@ class DesiredUser(Desired):
     bypass_rls: bool | None = None
     connection_limit: int | None = None
     valid_until: str | None = None
-    config_parameters: dict[str, str] | None = None
+    config_parameters: dict[str, str | None] | None = None
+    """A value of None takes the setting away."""
     default_role: str | None = None
     in_roles: tuple[str, ...] | None = None
     reassign_owned_to: str | None = None

@@ -8,7 +8,7 @@ anything is planned, and `release` before anything is dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -53,6 +53,8 @@ class Entry:
     owner: Owner
     state: str = "present"
     adopted: bool = False
+    applied: Mapping[str, Any] = field(default_factory=dict)
+    """What was last given by the owner's declaration (core.plan.Plan.applied)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user wrote becomes typed values: options of the connection, and the entries of a `converge` list.
+
+Called by core.converge first of all. What is wrong is found here, before anything is sent, as DbopsError with
+InvalidSpec that names the option and never shows the value of a secret one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    DefaultPrivilege,
+    Desired,
+    DesiredDatabase,
+    DesiredInstance,
+    DesiredUser,
+    Extension,
+    Schema,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """An entry that cannot be understood, under the REF that it goes by all the same."""
+
+    ref: str
+    error: DbopsError
+
+
+def connection(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check connection OPTIONS and fill in defaults. Raises DbopsError."""
+    return _validate(argument_specs.CONNECTION, options)
+
+
+def entries(objects: Sequence[Any]) -> list[Desired | Invalid]:
+    """Read the OBJECTS of a list, in their order; a name that is claimed twice is wrong the second time."""
+    parsed: list[Desired | Invalid] = []
+    refs: set[str] = set()
+    names: set[tuple[str, str]] = set()
+    for number, entry in enumerate(objects):
+        one = _entry(entry, number)
+        if one.ref in refs:
+            error = DbopsError(Reason.INVALID_SPEC, f"ref {one.ref!r} stands for two objects of the list", field="ref")
+            one = Invalid(f"{one.ref}#{number}", error)
+        elif isinstance(one, Desired) and (one.kind, one.name) in names:
+            text = f"{one.kind} {one.name!r} is declared twice in the list"
+            one = Invalid(one.ref, DbopsError(Reason.INVALID_SPEC, text, field="name"))
+        refs.add(one.ref)
+        if isinstance(one, Desired):
+            names.add((one.kind, one.name))
+        parsed.append(one)
+    return parsed
+
+
+def _entry(entry: Any, number: int) -> Desired | Invalid:
+    if not isinstance(entry, Mapping):
+        return Invalid(f"objects/{number}", DbopsError(Reason.INVALID_SPEC, "an object is not a mapping"))
+    options = {str(key): value for key, value in entry.items()}
+    kind = str(options.pop("kind", ""))
+    name = options.get("name") or options.get("db") or options.get("user") or number
+    ref = str(options.pop("ref", None) or f"{kind or 'objects'}/{name}")
+    try:
+        if kind not in _BUILDERS:
+            text = f"unknown kind {kind!r}; there are {', '.join(_BUILDERS)}" if kind else "the kind is missing"
+            raise DbopsError(Reason.INVALID_SPEC, text, field="kind")
+        values = _validate(argument_specs.KINDS[kind], options)
+        common: dict[str, Any] = {"kind": kind, "ref": ref, "name": values["name"]}
+        if "state" in values:
+            owner = Owner.from_options(values["dbops_owner"], kind=kind, name=values["name"])
+            common |= {"present": values["state"] == "present", "owner_record": owner}
+            common |= {"adopt": values["adopt"], "force": values["force"]}
+        return _BUILDERS[kind](common, values)
+    except DbopsError as error:
+        return Invalid(ref, error)
+
+
+def _instance(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    return DesiredInstance(**common)
+
+
+def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    privileges = values["default_privileges"]
+    plain = ("owner", "encoding", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit")
+    plain += ("is_template", "allow_connections", "end_sessions")
+    return DesiredDatabase(
+        **common,
+        **{name: values[name] for name in plain},
+        extensions=tuple(
+            Extension(one["name"], one["schema"], one["version"], one["state"] == "present", one["cascade"])
+            for one in values["extensions"] or ()
+        ),
+        schemas=tuple(
+            Schema(one["name"], one["owner"], one["state"] == "present", one["cascade"])
+            for one in values["schemas"] or ()
+        ),
+        default_privileges=None
+        if privileges is None
+        else tuple(
+            DefaultPrivilege(
+                one["role"], one["schema"], one["object_type"], tuple(one["privileges"]), one["granted_by"]
+            )
+            for one in privileges
+        ),
+    )
+
+
+def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    plain = ("password", "update_password", "verify_login", "login", "superuser", "create_db", "create_role")
+    plain += ("inherit", "replication", "bypass_rls", "connection_limit", "valid_until", "default_role")
+    plain += ("reassign_owned_to", "end_sessions")
+    parameters = values["config_parameters"]
+    in_roles = values["in_roles"]
+    return DesiredUser(
+        **common,
+        **{name: values[name] for name in plain},
+        config_parameters=None if parameters is None else {str(k): _setting(v) for k, v in parameters.items()},
+        in_roles=None if in_roles is None else tuple(dict.fromkeys(in_roles)),
+    )
+
+
+def _setting(value: Any) -> str | None:
+    """Give the value of a server setting as text; YAML's `on` and `off` come as booleans, nothing resets it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    return None if value is None else str(value)
+
+
+_BUILDERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Desired]] = {
+    "database_instance": _instance,
+    "database": _database,
+    "database_user": _user,
+}
+
+
+def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
+    result = ArgumentSpecValidator(spec).validate(dict(options))
+    if result.error_messages:
+        message = str(result.error_messages[0])
+        field = _field(message, spec)
+        secret = any(
+            spec_of.get("no_log") and isinstance(options.get(name), str) and str(options[name]) in message
+            for name, spec_of in spec.items()
+            if options.get(name)
+        )
+        text = f"{field or 'an option'} has a value that is not valid" if secret else message
+        raise DbopsError(Reason.INVALID_SPEC, text, field=field)
+    parameters: dict[str, Any] = result.validated_parameters
+    return parameters
+
+
+def _field(message: str, spec: argument_specs.Spec) -> str | None:
+    """Find the option that a message of Ansible's validator is about: it is the first word that is an option."""
+    found = re.match(r"(?:([\w.]+)\. Supported parameters|missing required arguments: (\w+))", message)
+    if found:
+        return found.group(1) or found.group(2)
+    known = {name for name in spec} | {alias for one in spec.values() for alias in one.get("aliases", ())}
+    return next((word for word in re.findall(r"\w+", message) if word in known), None)
