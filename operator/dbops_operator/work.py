@@ -61,7 +61,13 @@ Verdict = Done | Retry | Wait | Human
 
 def verdict(reason: Reason) -> Verdict:
     """The verdict that fits a REASON's class."""
-    return {ErrorClass.WAIT: Wait, ErrorClass.RETRY: Retry, ErrorClass.HUMAN: Human}[reason.error_class](reason)
+    match reason.error_class:
+        case ErrorClass.WAIT:
+            return Wait(reason)
+        case ErrorClass.RETRY:
+            return Retry(reason)
+        case ErrorClass.HUMAN:
+            return Human(reason)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,10 @@ class ServerTarget:
 
 class RunFailed(DbopsError):  # noqa: N818 - a word of the conditions' vocabulary
     """A run broke as a whole (died, hung, gave no result); says nothing about the object's own state."""
+
+
+class RunNotStarted(RunFailed):
+    """A run broke before it had any work, so it says nothing about the objects that it was meant for."""
 
 
 class Lanes(Protocol):
@@ -106,9 +116,8 @@ class Lanes(Protocol):
 
 @dataclass(frozen=True)
 class Item:
-    """One object in a unit of work; `number` tells items apart whose refs are equal."""
+    """One object in a unit of work. Refs are unique in a unit."""
 
-    number: int
     ref: str
     obj: Mapping[str, Any] = field(repr=False)
 

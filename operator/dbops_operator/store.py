@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the watches saw last of every object, and what a new sight of it means.
+
+The watches put bodies in; the controller learns from the `Change` whom to wake; reconcilers look things up here
+when an answer that is a moment old will do (dependants, names taken), and read from the API what they act on.
+Of Secrets, ConfigMaps and Namespaces only metadata is here. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntFlag
+from typing import Any
+
+from dbops_operator.keys import Key
+from dbops_operator.resources import OWN_KINDS
+
+Body = Mapping[str, Any]
+# A name of its own, since `list` in the class below is a method.
+Bodies = list[Body]
+
+
+class Change(IntFlag):
+    """What differs between two sights of an object."""
+
+    NONE = 0
+    APPEARED = 1
+    SPEC = 2
+    """`metadata.generation`; for kinds without one, anything at all (resourceVersion)."""
+    DELETION = 4
+    """A deletionTimestamp was set."""
+    METADATA = 8
+    """Labels or annotations."""
+    READINESS = 16
+    """The condition Ready, or the generation that it was observed at."""
+    VANISHED = 32
+    RECREATED = 64
+    """Another object of the same name (uid)."""
+
+    @property
+    def concerns_itself(self) -> bool:
+        """Whether the object must be looked at again. Not for what only its own status says."""
+        return bool(self & ~Change.READINESS)
+
+    @property
+    def supersedes(self) -> bool:
+        """Whether work in progress for the object is out of date: edited, being deleted, another one, gone."""
+        return bool(self & (Change.SPEC | Change.DELETION | Change.RECREATED | Change.VANISHED))
+
+
+Changes = list[tuple[Key, Change]]
+
+
+class Store:
+    """Bodies by key. Fields that nobody reads (managedFields) are dropped."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._kinds: dict[str, dict[Key, Body]] = {}
+
+    def get(self, key: Key) -> Body | None:
+        """The last sight of an object; None if there is none."""
+        return self._kinds.get(key.kind, {}).get(key)
+
+    def list(self, kind: str, namespace: str | None = None) -> Bodies:
+        """All objects of a KIND, in one NAMESPACE or in all."""
+        bodies = self._kinds.get(kind, {})
+        return [body for key, body in bodies.items() if namespace is None or key.namespace == namespace]
+
+    def keys(self, kind: str) -> Iterator[Key]:
+        """Keys of all objects of a KIND."""
+        return iter(tuple(self._kinds.get(kind, {})))
+
+    def count(self, kind: str) -> int:
+        """How many objects of a KIND are known."""
+        return len(self._kinds.get(kind, {}))
+
+    def put(self, body: Body) -> Change:
+        """Take a new sight of an object; an older one than the last is not taken (NONE)."""
+        key = Key.of(body)
+        known = self._kinds.setdefault(key.kind, {})
+        old = known.get(key)
+        if old is not None and _is_older(body, old):
+            return Change.NONE
+        known[key] = {
+            **body,
+            "metadata": {name: value for name, value in body["metadata"].items() if name != "managedFields"},
+        }
+        return compare(old, body)
+
+    def remove(self, key: Key) -> Change:
+        """Forget an object that is gone."""
+        return Change.NONE if self._kinds.get(key.kind, {}).pop(key, None) is None else Change.VANISHED
+
+    def replace(self, kind: str, bodies: Iterable[Body], *, namespace: str = "") -> Changes:
+        """Take a complete list of a KIND (in one NAMESPACE, or in all); gives what changed, the vanished included."""
+        changes: Changes = []
+        listed = set()
+        for body in bodies:
+            key = Key.of(body)
+            listed.add(key)
+            changes.append((key, self.put(body)))
+        changes += [
+            (key, self.remove(key))
+            for key in self.keys(kind)
+            if key not in listed and (not namespace or key.namespace == namespace)
+        ]
+        return [(key, change) for key, change in changes if change]
+
+
+def compare(old: Body | None, new: Body) -> Change:
+    """What differs between two sights of an object."""
+    if old is None:
+        return Change.APPEARED
+    before, after = old["metadata"], new["metadata"]
+    change = Change.NONE
+    if before.get("uid") != after.get("uid"):
+        change |= Change.RECREATED
+    if new["kind"] in OWN_KINDS:
+        if before.get("generation") != after.get("generation"):
+            change |= Change.SPEC
+        if readiness(old) != readiness(new):
+            change |= Change.READINESS
+    elif before.get("resourceVersion") != after.get("resourceVersion"):
+        change |= Change.SPEC
+    if not before.get("deletionTimestamp") and after.get("deletionTimestamp"):
+        change |= Change.DELETION
+    if any((before.get(name) or {}) != (after.get(name) or {}) for name in ("labels", "annotations")):
+        change |= Change.METADATA
+    return change
+
+
+def readiness(body: Body) -> tuple[str, bool]:
+    """Status of the condition Ready, and whether it was observed at the present generation."""
+    for condition in body.get("status", {}).get("conditions") or ():
+        if condition["type"] == "Ready":
+            current = condition.get("observedGeneration") == body["metadata"].get("generation")
+            return str(condition["status"]), current
+    return "Unknown", False
+
+
+def _is_older(new: Body, old: Body) -> bool:
+    # Since Kubernetes 1.35 resourceVersions are documented to be comparable numbers; where they are not, the
+    # order of arrival decides.
+    try:
+        return int(new["metadata"]["resourceVersion"]) < int(old["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return False
