@@ -83,7 +83,7 @@ def _entry(entry: Any, number: int) -> Desired | Invalid:
         return Invalid(ref, error)
 
 
-def _instance(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+def _instance(common: dict[str, Any], _values: dict[str, Any]) -> Desired:
     return DesiredInstance(**common)
 
 
@@ -164,5 +164,5 @@ def _field(message: str, spec: argument_specs.Spec) -> str | None:
     found = re.match(r"(?:([\w.]+)\. Supported parameters|missing required arguments: (\w+))", message)
     if found:
         return found.group(1) or found.group(2)
-    known = {name for name in spec} | {alias for one in spec.values() for alias in one.get("aliases", ())}
+    known = set(spec) | {alias for one in spec.values() for alias in one.get("aliases", ())}
     return next((word for word in re.findall(r"\w+", message) if word in known), None)

@@ -100,18 +100,14 @@ def matches(password: str, verifier: str) -> bool:
 def _verifier(password: str, salt: bytes, iterations: int) -> Verifier:
     salted = hashlib.pbkdf2_hmac("sha256", prepared(password), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
-    return Verifier(
-        iterations, salt, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256")
-    )
+    return Verifier(iterations, salt, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
 def prepared(password: str) -> bytes:
     """Normalise as the server does before hashing: SASLprep (RFC 4013), or as it is where that forbids something."""
     if password.isascii():
         return password.encode()
-    mapped = "".join(
-        " " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c)
-    )
+    mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c))
     normal = unicodedata.normalize("NFKC", mapped)
     if not normal or any(_prohibited(c) for c in normal) or not _direction_allowed(normal):
         return password.encode()

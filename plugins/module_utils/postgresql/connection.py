@@ -25,7 +25,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg import pq
+    from psycopg.pq.abc import PGconn
 
 DEFAULT_PORT = 5432
 _REQUIRE_AUTH_LIBPQ = 160000
@@ -198,7 +198,7 @@ class Connector:
 
     def _connect(
         self, user: str | None, password: str | None, database: str, methods: str | None, *, plain: bool = False
-    ) -> pq.PGconn:
+    ) -> PGconn:
         """Connect within `connect_timeout` all in all: libpq's own timeout is per address, and only when blocking."""
         from psycopg import pq
         from psycopg.conninfo import make_conninfo
@@ -246,7 +246,7 @@ class Connector:
         text = f"{self}: user {user!r}, database {database!r}: {remedy}"
         return ConnectError(reason, text, sqlstate=sqlstate, proven=proven)
 
-    def _session(self, pgconn: pq.PGconn) -> psycopg.Connection[tuple[Any, ...]]:
+    def _session(self, pgconn: PGconn) -> psycopg.Connection[tuple[Any, ...]]:
         import psycopg
 
         connection: psycopg.Connection[tuple[Any, ...]] = psycopg.Connection(pgconn)
@@ -260,12 +260,10 @@ class Connector:
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
-_CLEAR_TEXT = (
-    "asks for the password in clear text, which is sent only over TLS with ssl_mode verify-ca or verify-full"
-)
+_CLEAR_TEXT = "asks for the password in clear text, which is sent only over TLS with ssl_mode verify-ca or verify-full"
 
 
-def _finish(pgconn: pq.PGconn, deadline: float) -> bool:
+def _finish(pgconn: PGconn, deadline: float) -> bool:
     """Go through the handshake until DEADLINE; False when it failed or is not through by then."""
     from psycopg import pq
 
@@ -283,7 +281,7 @@ def _finish(pgconn: pq.PGconn, deadline: float) -> bool:
             return wanted == pq.PollingStatus.OK
 
 
-def _make_verbose(pgconn: pq.PGconn) -> None:
+def _make_verbose(pgconn: PGconn) -> None:
     """Have errors while connecting carry their SQLSTATE, which psycopg has no call for.
 
     The function is libpq's public one, found through the library that psycopg itself has loaded. Without it the

@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import instance
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import user
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import instance, user
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import ServerState, Wanted
 
 
@@ -51,8 +50,8 @@ KINDS: dict[str, Kind] = {
         wanted=instance.wanted,
         plan=instance.plan,
         observed=instance.observed,
-        exists=lambda desired, state: True,
-        predict=lambda desired, state: None,
+        exists=lambda _desired, _state: True,
+        predict=lambda _desired, _state: None,
     ),
     "database_user": Kind(
         thing="role",

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 MASK = "'********'"
 
 
-def composed(part: Part) -> sql.Composable:
-    """Give PART for the server."""
+def composed(statement: Statement) -> sql.Composed:
+    """Give STATEMENT for the server."""
+    return _constant(statement.template).format(*(_composable(one) for one in statement.arguments))
+
+
+def _composable(part: Part) -> sql.Composable:
     from psycopg import sql
 
     match part:
@@ -37,9 +41,9 @@ def composed(part: Part) -> sql.Composable:
         case Keyword(text):
             return _constant(text)
         case Joined(parts, separator):
-            return _constant(separator).join([composed(one) for one in parts])
-        case Statement(template, arguments):
-            return _constant(template).format(*(composed(one) for one in arguments))
+            return _constant(separator).join([_composable(one) for one in parts])
+        case Statement():
+            return composed(part)
 
 
 def masked(part: Part) -> str:

@@ -85,8 +85,9 @@ class Dependencies:
     owned_count: int = 0
     owned_in: frozenset[str] = frozenset()
     """Databases with objects that it owns; "" for databases and tablespaces themselves."""
-    privileges_in: frozenset[str] = frozenset()
-    """Databases with privileges, policies or default privileges of it; "" for those on shared objects."""
+    privileges_in: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Databases with privileges, policies or default privileges of it ("" for those on shared objects), and the
+    owners of the objects that these privileges are on; "" for the superuser that the server was made with."""
 
 
 @dataclass(frozen=True)
@@ -262,3 +263,5 @@ class ServerState:
     """Those of the roles asked for that exist, or would exist by now had check mode not kept us from making them."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Of the settings asked for those that the server knows, by their name in lower case."""
+    ledger_problem: str | None = None
+    """Why ownership can not be recorded on this server; None where it is or could be."""

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one entry of the engine: a list of declared objects for one server in, the result document out.
+
+Called by every module, action plugin and standby run. Validate, connect, observe everything at once, then object
+by object in the order of dependencies: plan, and where there is something to do, lock, look again, plan again,
+apply. An object that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, order, parse
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, document
+
+Report = Callable[[ObjectResult], None]
+
+
+def converge(
+    request: Mapping[str, Any], *, on_result: Report | None = None, cancelled: CancelCheck | None = None
+) -> dict[str, Any]:
+    """Bring the objects of REQUEST to their declared state; give the document of core.results.
+
+    REQUEST has `connection`, `objects`, `check`, `acknowledge` and `drop_brake`. Raises nothing for what goes
+    wrong with a server or an object: every object gets a result. ON_RESULT is called with each the moment that it
+    is final; CANCELLED is asked with an object's ref between its steps.
+    """
+    run = _Run(request, on_result or (lambda _: None), cancelled or (lambda _: False))
+    return run.document()
+
+
+class _Run:
+    """One call of `converge`: the results so far, by ref."""
+
+    def __init__(self, request: Mapping[str, Any], report: Report, cancelled: CancelCheck) -> None:
+        self._request = request
+        self._report = report
+        self._cancelled = cancelled
+        self._results: dict[str, ObjectResult] = {}
+
+    def document(self) -> dict[str, Any]:
+        parsed = parse.entries(self._request.get("objects") or [])
+        declared = [one for one in parsed if isinstance(one, Desired)]
+        for one in parsed:
+            if isinstance(one, parse.Invalid):
+                self._finish(_failed(one.ref, one.error))
+        try:
+            server = self._on_server(declared)
+        except DbopsError as error:
+            server = {"reachable": False, "reason": error.reason.value, "message": error.message}
+            for one in declared:
+                if one.ref not in self._results:
+                    self._finish(_failed(one.ref, error))
+        return document([self._results[one.ref] for one in parsed], server)
+
+    def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
+        options = parse.connection(self._request.get("connection") or {})
+        if options["engine"] != "postgres":
+            raise DbopsError(Reason.UNSUPPORTED, f"engine {options['engine']} is not served yet", field="engine")
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.objects import Objects
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
+
+        with Server(options) as server:
+            server.observe(declared)
+            objects = Objects(
+                server,
+                check=bool(self._request.get("check")),
+                acknowledged=tuple(self._request.get("acknowledge") or ()),
+                brake=_brake(self._request.get("drop_brake")),
+                cancelled=self._cancelled,
+            )
+            failed: dict[tuple[str, str], str] = {}
+            for one in order.ordered(declared):
+                result = self._one(one, objects.converge, failed)
+                if result.failed:
+                    failed[order.thing(one)] = one.ref
+                self._finish(result)
+            return {
+                "reachable": True,
+                "engine": options["engine"],
+                "version": server.facts.version,
+                "version_number": server.facts.version_number,
+                "system_identifier": server.facts.system_identifier,
+                "admin": server.facts.admin.name,
+            }
+
+    def _one(
+        self, one: Desired, work: Callable[[Desired, ObjectResult], None], failed: Mapping[tuple[str, str], str]
+    ) -> ObjectResult:
+        """Work on one object; what went wrong is in the result, beside the steps that were done before."""
+        result = ObjectResult(one.ref)
+        try:
+            for needed in order.needs(one):
+                if needed in failed:
+                    text = f"{failed[needed]}, which it needs, failed in this run"
+                    raise DbopsError(Reason.DEPENDENCY_NOT_READY, text)
+            if self._cancelled(one.ref):
+                raise DbopsError(Reason.CANCELLED, "cancelled before it was begun")
+            work(one, result)
+        except DbopsError as error:
+            _fail(result, error)
+        except Exception as error:  # noqa: BLE001 (one object's bug must not take the others with it)
+            # Its text may hold anything, also values; its type and place do not.
+            place = _place(error)
+            _fail(result, DbopsError(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {place}; please report it"))
+        return result
+
+    def _finish(self, result: ObjectResult) -> None:
+        self._results[result.ref] = result
+        self._report(result)
+
+
+def _brake(options: Mapping[str, Any] | None) -> dict[str, int]:
+    defaults = argument_specs.SERVER["drop_brake"]["options"]
+    return {name: int((options or {}).get(name, spec["default"])) for name, spec in defaults.items()}
+
+
+def _failed(ref: str, error: DbopsError) -> ObjectResult:
+    result = ObjectResult(ref)
+    _fail(result, error)
+    return result
+
+
+def _fail(result: ObjectResult, error: DbopsError) -> None:
+    result.failed, result.reason, result.message, result.field = True, error.reason, error.message, error.field
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if not trace:
+        return "an unknown place"
+    name = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+    return f"{name}:{trace.tb_lineno}"

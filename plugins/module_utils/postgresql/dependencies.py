@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in the way of dropping roles: one query over all databases, and names from inside of each.
+
+Called by postgresql/server.py for roles that are to go. pg_shdepend is shared: it knows what a role owns, and
+where it holds privileges, in every database of the server.
+https://www.postgresql.org/docs/current/catalog-pg-shdepend.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
+    Dependencies,
+    OwnedObject,
+    Reader,
+    Role,
+)
+
+_LISTED = 100
+
+# Default privileges and user mappings are "owned", but hold no data and go with the privileges.
+_COUNTS = """
+SELECT r.rolname, coalesce(d.datname, ''),
+       s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass), count(*),
+       coalesce(array_agg(DISTINCT coalesce(owner.rolname, ''))
+                FILTER (WHERE s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass), '{}')
+FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid LEFT JOIN pg_database d ON d.oid = s.dbid
+LEFT JOIN pg_shdepend o ON s.deptype = 'a' AND o.deptype = 'o' AND o.refclassid = 'pg_authid'::regclass
+  AND (o.dbid, o.classid, o.objid) = (s.dbid, s.classid, s.objid) AND o.objsubid = 0
+LEFT JOIN pg_roles owner ON owner.oid = o.refobjid
+WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY(%s)
+GROUP BY 1, 2, 3
+"""
+
+_OWNED = """
+SELECT coalesce(i.schema, ''), coalesce(i.name, i.identity), i.type
+FROM (SELECT s.classid, s.objid, s.objsubid
+      FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+      WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = %s AND s.deptype = 'o'
+        AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
+        AND s.dbid = CASE WHEN %s THEN 0 ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
+      ORDER BY s.classid, s.objid LIMIT %s) o,
+     pg_identify_object(o.classid, o.objid, o.objsubid) i
+ORDER BY 3, 1, 2
+"""
+
+_SESSIONS = "SELECT usename, count(*) FROM pg_stat_activity WHERE usename = ANY(%s) GROUP BY 1"
+
+
+def read(
+    roles: dict[str, Role], names: Iterable[str], reader: Reader, inside: Callable[[str], Reader]
+) -> dict[str, Role]:
+    """Give those of ROLES that have NAMES with their dependencies and the number of their sessions.
+
+    INSIDE opens a session in a database. One that cannot be entered is counted and has no names.
+    """
+    wanted = [name for name in names if name in roles]
+    if not wanted:
+        return {}
+    sessions = dict(reader.rows(_SESSIONS, [wanted]))
+    found = {name: Dependencies() for name in wanted}
+    for name, database, owned, count, owners in reader.rows(_COUNTS, [wanted]):
+        one = found[name]
+        if owned:
+            listed = _names(name, database, count, reader, inside)
+            found[name] = replace(
+                one,
+                owned=(one.owned + listed)[:_LISTED],
+                owned_count=one.owned_count + count,
+                owned_in=one.owned_in | {database},
+            )
+        else:
+            found[name] = replace(one, privileges_in={**one.privileges_in, database: frozenset(owners)})
+    return {name: replace(roles[name], dependencies=found[name], sessions=sessions.get(name, 0)) for name in wanted}
+
+
+def _names(
+    role: str, database: str, count: int, reader: Reader, inside: Callable[[str], Reader]
+) -> tuple[OwnedObject, ...]:
+    shared = not database
+    try:
+        rows = (reader if shared else inside(database)).rows(_OWNED, [role, shared, _LISTED])
+    except DbopsError:
+        return (OwnedObject(database, "", f"{count} that cannot be looked at from here", "objects"),)
+    return tuple(OwnedObject(database, *row) for row in rows)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One declared object after the other on an observed server: claim, plan, and if need be lock, look again, apply.
+
+Called by core.converge for each object in its order; fills the object's result. The kinds differ only in their
+row of kinds.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Claim, Entry, claim, release
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck, Plan, Step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import quoting
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.apply import Applying, apply
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS, Kind
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
+
+_ROUNDS = 5
+"""How often a plan may ask for another look, or somebody else may have changed things under us."""
+
+
+@dataclass
+class Objects:
+    """The work on a SERVER; CHECK: plan only."""
+
+    server: Server
+    check: bool
+    acknowledged: Collection[str]
+    brake: Mapping[str, int]
+    cancelled: CancelCheck
+    _created: set[tuple[str, str]] = field(default_factory=set)
+
+    def converge(self, desired: Desired, result: ObjectResult) -> None:
+        """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
+        kind = KINDS[desired.kind]
+        try:
+            planned, claimed = self._plan(kind, desired)
+            result.differences, result.warnings = planned.differences, planned.warnings
+            if planned.refusal:
+                raise planned.refusal
+            if self.check:
+                self._predict(kind, desired, planned, result)
+            elif planned.steps or self._must_record(kind, desired, claimed, planned):
+                self._change(kind, desired, result)
+        finally:
+            result.observed = self._observed(kind, desired)
+        if isinstance(desired, DesiredUser) and desired.present and desired.verify_login and not self.check:
+            self._verify(desired, result)
+
+    def _observed(self, kind: Kind, desired: Desired) -> dict[str, object]:
+        facts = kind.observed(desired, self.server.state)
+        if kind.thing:
+            facts["created"] = (kind.thing, desired.name) in self._created
+        return facts
+
+    def _plan(self, kind: Kind, desired: Desired) -> tuple[Plan, Claim]:
+        """Ask who owns it, and compare. What is not ours to drop gives an empty plan."""
+        entry = self._entry(kind, desired)
+        what = f"{kind.thing} {desired.name}"
+        mine = entry is not None and entry.owner == desired.owner_record
+        memory = entry.applied if entry and mine else {}
+        if kind.thing and not desired.present:
+            if not release(owner=desired.owner_record, entry=entry, force=desired.force, what=what):
+                left = kind.exists(desired, self.server.state)
+                text = f"{what} is left in place: this declaration never owned it"
+                return Plan(warnings=[text] if left else []), Claim()
+            return kind.plan(desired, self.server.state, memory), Claim()
+        claimed = Claim()
+        if kind.thing:
+            claimed = claim(
+                owner=desired.owner_record,
+                entry=entry,
+                exists=kind.exists(desired, self.server.state),
+                adopt=desired.adopt,
+                force=desired.force,
+                what=what,
+            )
+        planned = kind.plan(desired, self.server.state, memory)
+        if entry and entry.state != "absent" and not mine and not desired.force:
+            if any(step.destructive for step in planned.steps):
+                text = f"{what} belongs to {entry.owner}; use force to take something away from it all the same"
+                raise DbopsError(Reason.CONFLICT, text)
+        return planned, claimed
+
+    def _entry(self, kind: Kind, desired: Desired) -> Entry | None:
+        return self.server.entries.get((kind.thing, desired.name)) if kind.thing else None
+
+    def _must_record(self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan) -> bool:
+        """Whether the ledger has to learn something although the server is as declared."""
+        entry = self._entry(kind, desired)
+        if desired.owner_record is None or not kind.thing:
+            return False
+        if not desired.present:
+            return entry is not None and entry.owner == desired.owner_record and entry.state != "absent"
+        return claimed.record or entry is None or entry.state != "present" or entry.applied != planned.applied
+
+    def _predict(self, kind: Kind, desired: Desired, planned: Plan, result: ObjectResult) -> None:
+        self._report(planned.steps, result)
+        if planned.creates or planned.drops:
+            kind.predict(desired, self.server.state)
+
+    def _report(self, steps: Sequence[Step], result: ObjectResult) -> None:
+        result.steps += [step.result(quoting.masked(step.statement)) for step in steps]
+        result.changed = result.changed or any(step.changes for step in steps)
+
+    def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> None:
+        """Under the object's lock: look again, plan again, apply; and again where the plan asks for it."""
+        self.server.require_changeable()
+        if desired.owner_record:
+            self.server.require_ledger()
+        with contextlib.ExitStack() as held:
+            self._lock(held, kind, desired)
+            for _ in range(_ROUNDS):
+                self.server.observe([desired])
+                planned, claimed = self._plan(kind, desired)
+                if planned.refusal:
+                    raise planned.refusal
+                if self._round(kind, desired, planned, claimed, result):
+                    break
+            else:
+                text = f"{desired.name} keeps changing while it is worked on (new sessions?); it is tried again"
+                raise DbopsError(Reason.IN_USE, text)
+            self.server.observe([desired])
+
+    def _lock(self, held: contextlib.ExitStack, kind: Kind, desired: Desired) -> None:
+        """Take the object's lock; connect again if the server was restarted since the last look."""
+        assert kind.thing
+        try:
+            held.enter_context(self.server.lock(kind.thing, desired.name))
+        except DbopsError as error:
+            if error.reason is not Reason.CONNECTION_FAILED:
+                raise
+            self.server.reopen()
+            held.enter_context(self.server.lock(kind.thing, desired.name))
+
+    def _round(self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult) -> bool:
+        """Apply one plan as far as it goes; False when another look is due."""
+        steps = planned.steps
+        stop = next((number for number, step in enumerate(steps, 1) if step.look_again), len(steps))
+        finished = stop == len(steps) and not (steps and (planned.incomplete or steps[-1].look_again))
+        if planned.drops and any(not step.transactional for step in steps):
+            self._check_brake(kind, desired)
+        alone = all(step.transactional for step in steps)
+        if planned.creates and not (finished and alone):
+            # Nothing is atomic with it: should we end in between, the next run knows that it is ours.
+            self._record(kind, desired, claimed, planned, state="intent")
+        closing: Callable[[], None] | None = None
+        if finished and (planned.drops or self._must_record(kind, desired, claimed, planned)):
+            closing = partial(self._record, kind, desired, claimed, planned)
+        applying = Applying(self.server.session, self.server.leave, lambda: self.cancelled(desired.ref))
+        try:
+            if steps:
+                apply(steps[:stop], applying, closing=closing)
+            elif closing:
+                closing()
+        except DbopsError as error:
+            if error.reason is Reason.CONFLICT:
+                return False
+            raise
+        self._report(steps[:stop], result)
+        if planned.creates and steps:
+            self._created.add((str(kind.thing), desired.name))
+        return finished
+
+    def _check_brake(self, kind: Kind, desired: Desired) -> None:
+        if kind.thing == "database" and self.server.ledger and desired.owner_record:
+            self.server.ledger.check_brake(self.brake, self.acknowledged)
+
+    def _record(self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan, state: str | None = None) -> None:
+        """Write the ledger's entry, in the transaction that is open if one is."""
+        book = self.server.ledger
+        if not desired.owner_record or not kind.thing or not book:
+            return
+        if state is None:
+            state = "present" if desired.present else "absent"
+        applied = planned.applied if state == "present" else {}
+        entry = self._entry(kind, desired)
+        adopted = claimed.adopt or bool(entry and entry.owner == desired.owner_record and entry.adopted)
+        book.record(Entry(kind.thing, desired.name, desired.owner_record, state, adopted, applied))
+
+    def _verify(self, desired: DesiredUser, result: ObjectResult) -> None:
+        result.credentials = self.server.verify(desired)
+        if result.credentials["status"] == "False":
+            raise DbopsError(Reason.AUTHENTICATION_FAILED, result.credentials["message"], field="password")
