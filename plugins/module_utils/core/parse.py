@@ -83,17 +83,27 @@ def _entry(entry: Any, number: int) -> Desired | Invalid:
         return Invalid(ref, error)
 
 
+# Options that become fields as they are.
+_DATABASE_FIELDS = (
+    *("owner", "encoding", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit"),
+    *("is_template", "allow_connections", "end_sessions"),
+)
+_USER_FIELDS = (
+    *("password", "update_password", "verify_login", "login", "superuser", "create_db", "create_role", "inherit"),
+    *("replication", "bypass_rls", "connection_limit", "valid_until", "default_role", "reassign_owned_to"),
+    "end_sessions",
+)
+
+
 def _instance(common: dict[str, Any], _values: dict[str, Any]) -> Desired:
     return DesiredInstance(**common)
 
 
 def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
     privileges = values["default_privileges"]
-    plain = ("owner", "encoding", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit")
-    plain += ("is_template", "allow_connections", "end_sessions")
     return DesiredDatabase(
         **common,
-        **{name: values[name] for name in plain},
+        **{name: values[name] for name in _DATABASE_FIELDS},
         extensions=tuple(
             Extension(one["name"], one["schema"], one["version"], one["state"] == "present", one["cascade"])
             for one in values["extensions"] or ()
@@ -114,14 +124,11 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
 
 
 def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:
-    plain = ("password", "update_password", "verify_login", "login", "superuser", "create_db", "create_role")
-    plain += ("inherit", "replication", "bypass_rls", "connection_limit", "valid_until", "default_role")
-    plain += ("reassign_owned_to", "end_sessions")
     parameters = values["config_parameters"]
     in_roles = values["in_roles"]
     return DesiredUser(
         **common,
-        **{name: values[name] for name in plain},
+        **{name: values[name] for name in _USER_FIELDS},
         config_parameters=None if parameters is None else {str(k): _setting(v) for k, v in parameters.items()},
         in_roles=None if in_roles is None else tuple(dict.fromkeys(in_roles)),
     )

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
@@ -64,15 +64,20 @@ class Session:
         """Whether it was closed, or lost."""
         return self._connection.closed
 
-    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Give all rows of QUERY, a constant text with psycopg's placeholders. Raises DbopsError."""
+    def rows(
+        self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, doing: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Give all rows of QUERY, a constant text with psycopg's placeholders. Raises DbopsError.
+
+        DOING says in its message what this is good for.
+        """
         import psycopg
 
         try:
-            cursor = self._connection.execute(cast("LiteralString", query), parameters or None)
+            cursor = self._connection.execute(query, parameters or None)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            raise errors.statement_error(error, doing=f"reading from database {self.database}") from error
+            raise errors.statement_error(error, doing=doing or f"database {self.database}") from error
 
     def send(self, statement: Statement) -> None:
         """Execute STATEMENT. Raises psycopg.Error, so that the caller can decide about another try."""
@@ -110,9 +115,14 @@ class Connector:
         self._files.close()
 
     @property
+    def tcp_host(self) -> str:
+        """Host name or address, also where the admin account goes through a socket."""
+        return str(self.options["login_host"])
+
+    @property
     def host(self) -> str:
         """Host name, address, or folder of the socket."""
-        return str(self.options.get("login_unix_socket") or self.options["login_host"])
+        return str(self.options.get("login_unix_socket") or self.tcp_host)
 
     @property
     def port(self) -> int:
@@ -141,12 +151,14 @@ class Connector:
         return Session(self._session(pgconn), database)
 
     def try_login(self, user: str, password: str, database: str) -> None:
-        """Log in once with exactly this USER and PASSWORD, and leave. Raises ConnectError.
+        """Log in once over TCP with exactly this USER and PASSWORD, and leave. Raises ConnectError.
 
         A server that asks for no password proves nothing: that is refused as well.
         """
-        methods = "scram-sha-256,md5" + (",password" if self.verified else "")
-        self._connect(user, password, database, methods, plain=True).finish()
+        by_tcp = Connector({**self.options, "login_unix_socket": None})
+        with by_tcp:
+            methods = "scram-sha-256,md5" + (",password" if by_tcp.verified else "")
+            by_tcp._connect(user, password, database, methods, plain=True).finish()
 
     def _path(self, option: str, value: str) -> str:
         if "-----BEGIN" not in value:
@@ -276,7 +288,7 @@ def _finish(pgconn: PGconn, deadline: float) -> bool:
         poller.register(pgconn.socket, select.POLLOUT if wanted == pq.PollingStatus.WRITING else select.POLLIN)
         if left <= 0 or not poller.poll(left * 1000):
             return False
-        wanted = pgconn.connect_poll()
+        wanted = pq.PollingStatus(pgconn.connect_poll())
         if wanted in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
             return wanted == pq.PollingStatus.OK
 
@@ -298,4 +310,4 @@ def _make_verbose(pgconn: PGconn) -> None:
     function = getattr(ctypes.CDLL(found.origin), "PQsetErrorVerbosity", None)
     if function:
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
-        function(pgconn.pgconn_ptr, _VERBOSE)
+        function(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 (missing in the protocol class)

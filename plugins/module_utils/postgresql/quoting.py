@@ -7,7 +7,7 @@ from a user into SQL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import (
     Identifier,
@@ -80,4 +80,4 @@ def _constant(text: str) -> sql.SQL:
     from psycopg import sql
 
     # Templates, separators and keywords are constants of our source: core.statement says so.
-    return sql.SQL(cast("LiteralString", text))
+    return sql.SQL(text)

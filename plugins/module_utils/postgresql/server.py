@@ -222,7 +222,7 @@ class Server:
     def lock(self, thing: str, name: str) -> Any:
         """Hold the lock of an object: who else wants to change it waits, up to lock_timeout."""
         key = ledger.lock_key(thing, name)
-        self.main.rows("SELECT pg_advisory_lock(%s)", [key])
+        self.main.rows("SELECT pg_advisory_lock(%s)", [key], doing=f"waiting for the lock of {thing} {name}")
         session = self.main
         try:
             yield
