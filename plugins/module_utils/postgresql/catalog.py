@@ -55,9 +55,11 @@ SELECT rolname, pg_has_role(oid, 'USAGE'), pg_has_role(oid, '{set}'), pg_has_rol
 FROM pg_roles WHERE rolname = ANY(%s)
 """
 
+# A setting with a dot in its name that the server does not know belongs to an extension, or to the application.
 _SETTINGS = """
-SELECT s.name, s.context, {settable}
-FROM pg_settings s WHERE lower(s.name) = ANY(%s)
+SELECT w.name, coalesce(s.name, w.name), coalesce(s.context, 'superuser'), {settable}
+FROM unnest(%s::text[]) AS w (name) LEFT JOIN pg_settings s ON lower(s.name) = w.name
+WHERE s.name IS NOT NULL OR strpos(w.name, '.') > 0
 """
 
 
@@ -142,8 +144,9 @@ def settings(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Se
     wanted = list(names)
     if not wanted:
         return {}
-    grantable = versions.has(versions.SETTING_PRIVILEGES, reader.version_number)
-    settable = "has_parameter_privilege(s.name, 'SET')" if grantable and not admin.superuser else "true"
+    settable = "true"
+    if not admin.superuser:
+        grantable = versions.has(versions.SETTING_PRIVILEGES, reader.version_number)
+        settable = "has_parameter_privilege(w.name, 'SET')" if grantable else "false"
     rows = reader.rows(_SETTINGS.format(settable=settable), [wanted])
-    restricted = admin.superuser or grantable
-    return {row[0].lower(): Setting(row[0], row[1], row[1] == "user" or (restricted and row[2])) for row in rows}
+    return {key: Setting(name, context, settable=context == "user" or allowed) for key, name, context, allowed in rows}

@@ -77,6 +77,12 @@ def read(
     return {name: replace(roles[name], dependencies=found[name], sessions=sessions.get(name, 0)) for name in wanted}
 
 
+def owners(role: Role) -> set[str]:
+    """Give the owners of what ROLE holds privileges on: only they can take them back, beside a superuser."""
+    held = role.dependencies.privileges_in if role.dependencies else {}
+    return {owner for those in held.values() for owner in those if owner}
+
+
 def _names(
     role: str, database: str, count: int, reader: Reader, inside: Callable[[str], Reader]
 ) -> tuple[OwnedObject, ...]:

@@ -155,7 +155,12 @@ class Server:
         admin = self.facts.admin
         names = sorted({*wanted.roles, *owners, admin.name})
         found = catalog.roles(self.main, names, admin)
-        found |= dependencies.read(found, wanted.dependencies, self.main, self._reader_inside)
+        going = dependencies.read(found, wanted.dependencies, self.main, self._reader_inside)
+        if going:
+            found |= going
+            owners = {owner for role in going.values() for owner in dependencies.owners(role)} - set(names)
+            found |= catalog.roles(self.main, owners, admin)
+            names = sorted({*names, *owners})
         self.state.role_names = (self.state.role_names - set(names)) | found.keys()
         self.state.roles = {name: role for name, role in self.state.roles.items() if name not in names} | found
         rights = catalog.rights(self.main, names, admin)

@@ -32,6 +32,8 @@ LISTS_OF_NAMES = frozenset(
         "unix_socket_directories",
     }
 )
+_NOT_LISTED = frozenset({"role"})
+"""A setting that everybody may set and that pg_settings does not show."""
 _NOT_PER_ROLE = frozenset({"internal", "postmaster", "sighup", "backend", "superuser-backend"})
 
 
@@ -122,12 +124,12 @@ def _name(name: str) -> Identifier:
 
 
 def _require_settable(name: str, state: ServerState) -> None:
+    if name.lower() in _NOT_LISTED:
+        return
     setting = state.settings.get(name.lower())
     if setting is None:
-        if "." not in name:
-            text = f"the server has no setting {name!r}"
-            raise DbopsError(Reason.INVALID_SPEC, text, field="config_parameters")
-        return
+        text = f"the server has no setting {name!r}"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="config_parameters")
     if setting.context in _NOT_PER_ROLE:
         text = f"{name} cannot be set for a role (its context is {setting.context})"
         raise DbopsError(Reason.INVALID_SPEC, text, field="config_parameters")

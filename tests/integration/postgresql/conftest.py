@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine on the session's server, each test twice: as superuser and as the admin of a managed cloud."""
+
+from __future__ import annotations
+
+import pytest
+from integration.postgresql.engine import Engine
+
+from localstack.postgresql import Login, PostgreSQLServer
+
+
+@pytest.fixture(params=["superuser", "weak admin"])
+def engine(request: pytest.FixtureRequest, postgres: PostgreSQLServer, weak_postgres: Login) -> Engine:
+    """The engine as each of the two kinds of admin accounts."""
+    return Engine(postgres, postgres.admin if request.param == "superuser" else weak_postgres)
+
+
+@pytest.fixture
+def superuser_engine(postgres: PostgreSQLServer) -> Engine:
+    """The engine as superuser, for what does not depend on the account."""
+    return Engine(postgres, postgres.admin)
+
+
+@pytest.fixture
+def weak_engine(postgres: PostgreSQLServer, weak_postgres: Login) -> Engine:
+    """The engine as the admin of a managed cloud."""
+    return Engine(postgres, weak_postgres)
