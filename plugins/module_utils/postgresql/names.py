@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What PostgreSQL takes as a name, and how messages show one.
+
+Called by the planners before anything is planned. Nothing is forbidden that the server can hold: a name is
+quoted, never inspected. A longer one than the server keeps would be cut off silently, so it is refused.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+
+MAX_BYTES = 63
+"""NAMEDATALEN - 1; bytes of the server's encoding, which we take to be UTF-8."""
+
+
+def check_name(name: str, *, field: str) -> None:
+    """Refuse with InvalidSpec what no object on the server can be called."""
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} is not valid text", field=field) from None
+    if not name:
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} is empty", field=field)
+    if "\0" in name:
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} contains a NUL character", field=field)
+    if length > MAX_BYTES:
+        text = f"{field} {name[:20]!r}... is {length} bytes long; PostgreSQL keeps {MAX_BYTES}"
+        raise DbopsError(Reason.INVALID_SPEC, text, field=field)
+
+
+def quoted(name: str) -> str:
+    """Show a name inside of SQL that a message proposes."""
+    return '"' + name.replace('"', '""') + '"'
