@@ -72,6 +72,12 @@ SELECT h.rolname, h.datdba = me.oid OR h.rolsuper,
 FROM here h, me
 """
 
+_OUTSIDE = """
+SELECT o.rolname, o.rolname = session_user OR o.rolsuper, d.datallowconn
+FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba WHERE d.datname = %s
+"""
+_FOREIGN = "it belongs to {owner}, who is neither the admin account nor a superuser"
+
 _ENTRIES = """
 SELECT kind, name, cluster, owner_kind, namespace, owner_name, state, adopted, applied
 FROM dbops.object WHERE (kind, name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
@@ -105,12 +111,23 @@ def trust(reader: Reader) -> Trust:
     ((owner, owned, others, foreign, prepared),) = reader.rows(_TRUST)
     problems = []
     if not owned:
-        problems.append(f"it belongs to {owner}, who is neither the admin account nor a superuser")
+        problems.append(_FOREIGN.format(owner=owner))
     if others:
         problems.append(f"{', '.join(sorted(set(others)))} may enter it")
     if foreign:
         problems.append(f"it contains {', '.join(foreign)}")
     return Trust("; ".join(problems) or None, prepared)
+
+
+def outside(reader: Reader) -> str | None:
+    """Say, from a session elsewhere, why the ledger's database lets nobody in; None when it is being made by us."""
+    rows = reader.rows(_OUTSIDE, [DATABASE])
+    if not rows:
+        return None
+    ((owner, owned, open_),) = rows
+    if not owned:
+        return _FOREIGN.format(owner=owner)
+    return "the admin account cannot enter it" if open_ else None
 
 
 def distrusted(problem: str) -> DbopsError:

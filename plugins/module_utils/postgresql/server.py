@@ -17,7 +17,7 @@ from typing import Any, Self
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import catalog, dependencies, ledger
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import catalog, dependencies, errors, ledger
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import (
     ConnectError,
@@ -79,11 +79,11 @@ class Server:
             problem = trust.problem
             self.ledger = None if problem or not trust.prepared else ledger.Ledger(self.main)
         except ConnectError as error:
-            if error.sqlstate != _NO_SUCH_DATABASE and not (error.proven and error.sqlstate):
+            if not error.proven:
                 raise
-            if error.sqlstate != _NO_SUCH_DATABASE:
-                problem = "the admin account cannot enter it"
             self.main = self.connector.open(self.connector.database)
+            if error.sqlstate != _NO_SUCH_DATABASE:
+                problem = ledger.outside(self.main)
         else:
             if problem:
                 self.main.close()
@@ -207,10 +207,13 @@ class Server:
 
         here = self.main
         with self.lock("ledger", ledger.DATABASE):
-            for statement in ledger.CREATE:
-                # Another run may have made it between our look and our lock: its steps bear repetition.
-                with contextlib.suppress(psycopg.errors.DuplicateDatabase):
-                    here.send(statement)
+            try:
+                for statement in ledger.CREATE:
+                    # Another run may have made it, or begun to: the steps bear repetition.
+                    with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+                        here.send(statement)
+            except psycopg.Error as error:
+                raise errors.statement_error(error, doing=f"create database {ledger.DATABASE}") from error
         if here.database != ledger.DATABASE:
             here.close()
             self.main = self.connector.open(ledger.DATABASE)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from integration.postgresql.engine import Engine
 
 from localstack.postgresql import Login, PostgreSQLServer
+from localstack.postgresql_binaries import embedded_with_tls
 
 
 @pytest.fixture(params=["superuser", "weak admin"])
@@ -25,3 +28,16 @@ def superuser_engine(postgres: PostgreSQLServer) -> Engine:
 def weak_engine(postgres: PostgreSQLServer, weak_postgres: Login) -> Engine:
     """The engine as the admin of a managed cloud."""
     return Engine(postgres, weak_postgres)
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgreSQLServer]:
+    """A server for one file of tests: to break, to fill up, to configure."""
+    with PostgreSQLServer(embedded_with_tls(), settings={"max_connections": "12"}) as server:
+        yield server
+
+
+@pytest.fixture
+def own_engine(own_postgres: PostgreSQLServer) -> Engine:
+    """The engine as superuser on the file's own server."""
+    return Engine(own_postgres, own_postgres.admin)
