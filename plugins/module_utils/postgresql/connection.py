@@ -141,7 +141,7 @@ class Connector:
 
     def open(self, database: str) -> Session:
         """Open a session of the admin account in DATABASE. Raises ConnectError."""
-        user, password = self.options.get("login_user"), self.options.get("login_password")
+        user, password = self.options.get("login_user") or "postgres", self.options.get("login_password")
         methods = None
         if password:
             # A server may let us in without asking (trust, peer); it may not ask for the password in clear text
@@ -296,18 +296,15 @@ def _finish(pgconn: PGconn, deadline: float) -> bool:
 def _make_verbose(pgconn: PGconn) -> None:
     """Have errors while connecting carry their SQLSTATE, which psycopg has no call for.
 
-    The function is libpq's public one, found through the library that psycopg itself has loaded. Without it the
-    probe has to find out.
+    The function is libpq's public one, found through the library that psycopg itself has loaded.
     """
     import importlib.util
 
     from psycopg import pq
+    from psycopg.pq.misc import find_libpq_full_path
 
-    name = {"binary": "psycopg_binary.pq", "c": "psycopg_c.pq"}.get(pq.__impl__)
-    found = importlib.util.find_spec(name) if name else None
-    if not found or not found.origin:
-        return
-    function = getattr(ctypes.CDLL(found.origin), "PQsetErrorVerbosity", None)
-    if function:
-        function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
-        function(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 (missing in the protocol class)
+    module = {"binary": "psycopg_binary.pq", "c": "psycopg_c.pq"}.get(pq.__impl__)
+    found = importlib.util.find_spec(module) if module else None
+    function = ctypes.CDLL(found.origin if found else find_libpq_full_path()).PQsetErrorVerbosity
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
+    function(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 (missing in the protocol class)

@@ -113,10 +113,15 @@ class Objects:
     def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> None:
         """Under the object's lock: look again, plan again, apply; and again where the plan asks for it."""
         self.server.require_changeable()
-        if desired.owner_record:
-            self.server.require_ledger()
         with contextlib.ExitStack() as held:
-            self._lock(held, kind, desired)
+            try:
+                self._lock(held, kind, desired)
+            except DbopsError as error:
+                if error.reason is not Reason.CONNECTION_FAILED:
+                    raise
+                # The server was restarted since the last look; nothing is lost yet.
+                self.server.reopen()
+                self._lock(held, kind, desired)
             for _ in range(_ROUNDS):
                 self.server.observe([desired])
                 planned, claimed = self._plan(kind, desired)
@@ -130,15 +135,11 @@ class Objects:
             self.server.observe([desired])
 
     def _lock(self, held: contextlib.ExitStack, kind: Kind, desired: Desired) -> None:
-        """Take the object's lock; connect again if the server was restarted since the last look."""
+        """Take the object's lock, in the ledger's database if there is one or has to be."""
         assert kind.thing
-        try:
-            held.enter_context(self.server.lock(kind.thing, desired.name))
-        except DbopsError as error:
-            if error.reason is not Reason.CONNECTION_FAILED:
-                raise
-            self.server.reopen()
-            held.enter_context(self.server.lock(kind.thing, desired.name))
+        if desired.owner_record:
+            self.server.require_ledger()
+        held.enter_context(self.server.lock(kind.thing, desired.name))
 
     def _round(self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult) -> bool:
         """Apply one plan as far as it goes; False when another look is due."""

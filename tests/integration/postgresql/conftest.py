@@ -15,7 +15,7 @@ from localstack.postgresql_binaries import embedded_with_tls
 @pytest.fixture(params=["superuser", "weak admin"])
 def engine(request: pytest.FixtureRequest, postgres: PostgreSQLServer, weak_postgres: Login) -> Engine:
     """The engine as each of the two kinds of admin accounts."""
-    return Engine(postgres, postgres.admin if request.param == "superuser" else weak_postgres)
+    return Engine(postgres, postgres.admin if request.param == "superuser" else weak_postgres).own_ledger()
 
 
 @pytest.fixture

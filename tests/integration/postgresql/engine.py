@@ -42,6 +42,13 @@ class Engine:
         """Whether the account is no superuser."""
         return self.login.user != self.server.admin.user
 
+    def own_ledger(self) -> Engine:
+        """Take away a ledger that another account of the tests has made: it would not be trusted."""
+        query = "SELECT 1 FROM pg_database WHERE datname = 'dbops' AND datdba <> %s::regrole"
+        if self.server.query(query, [f'"{self.login.user}"']):
+            self.server.query("DROP DATABASE dbops WITH (FORCE)")
+        return self
+
     def run(self, *objects: Mapping[str, Any], connection: Mapping[str, Any] | None = None, **request: Any) -> Document:
         """Converge OBJECTS; CONNECTION are options that differ."""
         options = {**self.options, **(connection or {})}
