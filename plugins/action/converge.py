@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action plugin of the module `converge`, and the one that waits for work in the operator's standby runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import Spec
+from ansible_collections.dbprovision.dbops.plugins.plugin_utils import standby
+from ansible_collections.dbprovision.dbops.plugins.plugin_utils.action import EngineAction
+
+
+class ActionModule(EngineAction):
+    """Options and results are those of the module; with `socket`, work comes from there instead."""
+
+    @staticmethod
+    def spec() -> Spec:
+        """Give the options."""
+        return task.spec_of_list()
+
+    def work(self, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
+        """Converge the list, or wait for work."""
+        if parameters["socket"]:
+            return standby.serve(parameters["socket"])
+        return task.many(parameters, check=check, diff=diff)

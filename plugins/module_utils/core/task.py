@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An Ansible task's options become a request to the engine, and the engine's document the task's result.
+
+Shared by the modules and by the action plugins of the same names, so that both give the same; neither does
+anything else. What goes out holds no secret: nothing in it is made from a secret option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import Spec
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
+
+RETURNED_AS = {"database": "database", "database_user": "user", "database_instance": "instance"}
+"""Under which key a module returns what it observed of its object."""
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def spec_of(kind: str) -> Spec:
+    """Give the options of the module for one KIND; `database_instance` is only looked at and takes no others."""
+    own = {} if kind == "database_instance" else argument_specs.KINDS[kind]
+    return argument_specs.CONNECTION | own
+
+
+def spec_of_list() -> Spec:
+    """Give the options of the module `converge`."""
+    # Without `options`: each entry is validated by the spec of its own kind, so that one that is wrong fails alone.
+    # As a whole it is secret, because an entry may hold a password and Ansible would log it.
+    objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
+    more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
+    return argument_specs.CONNECTION | argument_specs.SERVER | objects | more
+
+
+def single(kind: str, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
+    """Converge one object of a KIND and give the task's result, `failed` included."""
+    connection = {name: parameters[name] for name in argument_specs.CONNECTION}
+    declared = {name: value for name, value in parameters.items() if name not in connection and value is not None}
+    document = converge({"connection": connection, "objects": [{"kind": kind, **declared}], "check": check})
+    found = document["objects"][0]
+    result: dict[str, Any] = {
+        "changed": found["changed"],
+        "queries": [step["statement"] for step in found["steps"]],
+        RETURNED_AS[kind]: found["observed"],
+        "warnings": found["warnings"],
+    }
+    if found["credentials"]:
+        result["credentials"] = found["credentials"]
+    if diff:
+        result["diff"] = _diff(document["objects"])
+    if found["failed"]:
+        result |= {"failed": True, "reason": found["reason"], "field": found["field"]}
+        result["msg"] = _sentence(found)
+    return result
+
+
+def many(parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
+    """Converge the list `objects` on one server and give the task's result, `failed` included."""
+    document = converge(
+        {
+            "connection": {name: parameters[name] for name in argument_specs.CONNECTION},
+            "objects": parameters["objects"],
+            "check": check,
+            "acknowledge": parameters["acknowledge"],
+            "drop_brake": parameters["drop_brake"],
+        }
+    )
+    objects = document["objects"]
+    result = {
+        **document,
+        "queries": [step["statement"] for one in objects for step in one["steps"]],
+        "warnings": [f"{one['ref']}: {text}" for one in objects for text in one["warnings"]],
+        "failed": document["failed"] and parameters["fail_on_object"],
+    }
+    if diff:
+        result["diff"] = _diff(objects)
+    if document["failed"]:
+        failed = [f"{one['ref']}: {_sentence(one)}" for one in objects if one["failed"]]
+        result["msg"] = f"{len(failed)} of {len(objects)} objects failed. " + " ".join(failed[:20])
+    return result
+
+
+def without_secrets(spec: Spec, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give PARAMETERS with the values of secret options replaced, for Ansible's `invocation`."""
+    secret = {name for name, one in spec.items() if one.get("no_log")}
+    return {name: HIDDEN if name in secret and value else value for name, value in parameters.items()}
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """What failed, as people read it: the message, with the reason that scripts look for."""
+    return f"{found['message']} [{found['reason']}]"
+
+
+def _diff(objects: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The plan as Ansible prints it with --diff: object by object, each step with its statement."""
+    return {"prepared": "\n".join(line for one in objects for line in _lines(one))}
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["steps"]:
+        yield found["ref"]
+    for step in found["steps"]:
+        values = "" if step["before"] is None and step["after"] is None else f" ({step['before']} -> {step['after']})"
+        mark = "!" if step["destructive"] else "-" if step["action"] in ("drop", "revoke") else "+"
+        place = f" [in {step['database']}]" if step["database"] else ""
+        yield f"  {mark} {step['action']} {step['target']}{values}{place}"
+        yield f"      {step['statement']}"

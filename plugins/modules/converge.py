@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: converge
+short_description: Keep a whole list of databases and logins on one server as declared
+version_added: 0.1.0
+author:
+  - DB Provision contributors (@dbprovision)
+description:
+  - Takes a list of objects of any kind for one server, observes the server once, plans all of them in the order of
+    their dependencies, and applies what differs. One object that fails does not stop the others.
+  - This is what the operator runs, and the fastest way to declare a whole server.
+  - Pass lists, do not C(loop) - Ansible prints the C(item) of a loop, password included.
+extends_documentation_fragment:
+  - dbprovision.dbops.attributes
+  - dbprovision.dbops.attributes.actiongroup
+  - dbprovision.dbops.connection
+options:
+  objects:
+    description:
+      - The declared objects. Each has a C(kind) - V(database), V(database_user) or V(database_instance) - and the
+        options of the module of that kind (M(dbprovision.dbops.database), M(dbprovision.dbops.database_user)), and
+        may have a C(ref) that names it in the results.
+    type: list
+    elements: dict
+    default: []
+  fail_on_object:
+    description: Whether the task fails when an object does.
+    type: bool
+    default: true
+  acknowledge:
+    description: Stops that somebody has seen and lets go on, by the token in their message.
+    type: list
+    elements: str
+    default: []
+  drop_brake:
+    description: More drops of databases than this on one server, in one time, stop and ask to be acknowledged.
+    type: dict
+    suboptions:
+      drops:
+        description: How many are let through; V(0) for any number.
+        type: int
+        default: 20
+      seconds:
+        description: In which time.
+        type: int
+        default: 600
+  socket:
+    description:
+      - For the operator only. Path of a unix socket to wait on for work; local connections only.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: A database with its owner
+  dbprovision.dbops.converge:
+    objects:
+      - kind: database_user
+        name: orders_owner
+        password: "{{ orders_owner_password }}"
+      - kind: database
+        name: orders
+        owner: orders_owner
+"""
+
+RETURN = r"""
+version:
+  description: Version of the shape of this result.
+  returned: always
+  type: int
+  sample: 1
+server:
+  description: Whether the server could be reached (C(reachable)), and what it is.
+  returned: always
+  type: dict
+  sample:
+    reachable: true
+    version: "17.10"
+objects:
+  description:
+    - A result per object, in the declared order. C(ref), C(changed), C(steps), C(observed), C(differences),
+      C(warnings), C(credentials), C(failed), C(reason), C(message), C(field).
+  returned: always
+  type: list
+  elements: dict
+documents:
+  description: In a standby run, the results of each request.
+  returned: with O(socket)
+  type: list
+  elements: dict
+queries:
+  description: The statements that were sent, or in check mode would be, secrets masked.
+  returned: always
+  type: list
+  elements: str
+  sample: ['CREATE ROLE "app" LOGIN']
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import module
+
+
+def main() -> None:
+    module.run_many(AnsibleModule)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A standby run: started ahead of need, it waits on a private unix socket for work and answers object by object.
+
+The other side is the operator (operator/dbops_operator/run), which started this run, made the socket in a folder
+of its own and put a one-time nonce beside it. Work and its secrets come through the socket only. The messages
+are those of core.protocol:
+
+    out  hello   {protocol, nonce, pid}          in  work    {requests: [request of core.converge, ...]}
+    out  object  {request, result}               in  cancel  {request, ref}
+    out  done    {documents}
+
+Requests are for different servers and are worked on side by side. If the other side vanishes, or this process
+loses its parent, what is in work ends between two steps, and the process ends soon after in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import protocol
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
+
+NONCE = "nonce"
+"""Name of the file beside the socket; read and removed before anything is sent."""
+MAX_EVENT = 700_000
+"""ansible-runner silently empties the result of an event above this many characters (MAX_EVENT_RES)."""
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_END = 5.0
+
+
+def serve(path: str) -> dict[str, Any]:
+    """Wait for work on the socket PATH, do it, and give the task's result. Raises AnsibleActionFail without work."""
+    _load_driver()
+    nonce_file = Path(path).with_name(NONCE)
+    nonce = nonce_file.read_text(encoding="ascii")
+    nonce_file.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(path)
+        peer = _Peer(connection)
+        peer.send({"type": "hello", "protocol": protocol.VERSION, "nonce": nonce, "pid": os.getpid()})
+        requests = peer.work()
+        with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
+            documents = list(pool.map(peer.converge, range(len(requests)), requests))
+        peer.send({"type": "done", "documents": documents})
+    return _record(documents)
+
+
+def _load_driver() -> None:
+    """Import what takes time before there is work."""
+    import psycopg  # noqa: F401
+
+    import ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.objects
+    import ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server  # noqa: F401
+
+
+def _record(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result that stays: the documents, or only their size where the event could not carry them."""
+    result = {"changed": any(one["changed"] for one in documents), "documents": documents}
+    if len(json.dumps(result)) > MAX_EVENT:
+        counts = [{"truncated": True, "count": len(one["objects"])} for one in documents]
+        result["documents"] = counts
+    return result
+
+
+class _Peer:
+    """The operator at the other end: what it asks for, what it cancels, and whether it is still there."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._given: list[Mapping[str, Any]] | None = None
+        self._has_work = threading.Event()
+        self._cancelled: set[tuple[int, str]] = set()
+        self._gone = False
+        threading.Thread(target=self._listen, args=(os.getppid(),), daemon=True, name="dbops-standby").start()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        frame = protocol.encode(message)
+        with self._sending:
+            try:
+                self._connection.sendall(frame)
+            except OSError:
+                # Whoever asked is gone: the reader notices as well and ends this run.
+                self._gone = True
+
+    def work(self) -> list[Mapping[str, Any]]:
+        """Wait for the work of this run."""
+        self._has_work.wait()
+        if self._given is None:
+            raise AnsibleActionFail("the standby run was not needed: its socket was closed before work came")
+        return self._given
+
+    def converge(self, number: int, request: Mapping[str, Any]) -> dict[str, Any]:
+        return converge(
+            request,
+            on_result=lambda one: self.send({"type": "object", "request": number, "result": one.to_dict()}),
+            cancelled=lambda ref: self._gone or (number, ref) in self._cancelled,
+        )
+
+    def _listen(self, parent: int) -> None:
+        decoder = protocol.Decoder()
+        while os.getppid() == parent:
+            readable, _, _ = select.select([self._connection], [], [], _SECONDS_BETWEEN_LOOKS)
+            if readable:
+                try:
+                    data = self._connection.recv(1 << 16)
+                except OSError:
+                    # Closed by ourselves at the end of the run, or reset by the other side.
+                    data = b""
+                if not data:
+                    break
+                for message in decoder.feed(data):
+                    self._take(message)
+        self._end()
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "work":
+            self._given = list(message["requests"])
+            self._has_work.set()
+        elif message["type"] == "cancel":
+            self._cancelled.add((int(message["request"]), str(message["ref"])))
+
+    def _end(self) -> None:
+        self._gone = True
+        idle = not self._has_work.is_set()
+        self._has_work.set()
+        if not idle and self._connection.fileno() >= 0:
+            # What is in work stops between two steps; a step that hangs does not keep the process alive.
+            threading.Event().wait(_SECONDS_TO_END)
+            os._exit(1)
