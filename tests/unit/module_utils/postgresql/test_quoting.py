@@ -34,7 +34,7 @@ def test_a_secret_is_never_shown(name: str, secret: str) -> None:
     statement = Statement("CREATE ROLE {} {}", Identifier(name), words)
     shown = masked(statement)
     assert shown == f"CREATE ROLE {masked(Identifier(name))} LOGIN PASSWORD {MASK}"
-    assert secret not in repr(Secret(secret)).replace("Secret()", "")
+    assert repr(Secret(secret)) == "Secret()"
 
 
 @given(TEXT)
