@@ -40,6 +40,8 @@ class Objects:
     def converge(self, desired: Desired, result: ObjectResult) -> None:
         """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
         kind = KINDS[desired.kind]
+        if kind.thing:
+            self.server.require_direct()
         try:
             planned, claimed = self._plan(kind, desired)
             result.differences, result.warnings = planned.differences, planned.warnings

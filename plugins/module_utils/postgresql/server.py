@@ -122,7 +122,12 @@ class Server:
         self._inside.clear()
 
     def observe(self, declared: Sequence[Desired]) -> None:
-        """Read all that the DECLARED objects need, anew, into `state` and `entries`."""
+        """Read all that the DECLARED objects need, anew, into `state` and `entries`.
+
+        Nothing is read through a pooler, where what we pin for a session may be another's.
+        """
+        if self.facts.pooler:
+            return
         wanted = Wanted()
         for one in declared:
             wanted |= KINDS[one.kind].wanted(one)
@@ -182,13 +187,16 @@ class Server:
         role = self.state.roles.get(user.name)
         return logins.verify(self.connector, role, user, now=datetime.datetime.now(datetime.UTC))
 
-    def require_changeable(self) -> None:
-        """Refuse before anything is sent where nothing can or must be changed."""
-        if self.facts.in_recovery or self.facts.read_only:
-            raise DbopsError(Reason.UNSUPPORTED, "the server is read-only (a replica); point at the primary")
+    def require_direct(self) -> None:
+        """Refuse to look at objects where the state of a session gets lost."""
         if self.facts.pooler:
             text = "a connection pooler is in between, where session state gets lost; connect to the server itself"
             raise DbopsError(Reason.UNSUPPORTED, text)
+
+    def require_changeable(self) -> None:
+        """Refuse before anything is sent where nothing can be changed."""
+        if self.facts.in_recovery or self.facts.read_only:
+            raise DbopsError(Reason.UNSUPPORTED, "the server is read-only (a replica); point at the primary")
 
     def require_ledger(self) -> ledger.Ledger:
         """Give the ledger for writing, made at the first call on a new server."""

@@ -8,6 +8,7 @@ even `NOSUPERUSER` takes a superuser to say. How a login is removed stands in us
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,7 @@ _FLAGS = (
     ("bypass_rls", "BYPASSRLS", "bypassrls", False),
 )
 _NEW = Role("", False, False, False, True, False, False, False, -1, None, verifier="")
+_MD5 = re.compile(r"md5[0-9a-f]{32}")
 _RESERVED = frozenset({"public", "none"})
 
 
@@ -104,6 +106,9 @@ def _check(desired: DesiredUser, state: ServerState) -> None:
 def _check_values(desired: DesiredUser) -> None:
     if desired.password == "":
         raise DbopsError(Reason.INVALID_SPEC, "the password is empty", field="password")
+    if desired.password and _MD5.fullmatch(desired.password):
+        text = "the password looks like an md5 hash, which PostgreSQL gives up; give the password or a SCRAM verifier"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="password")
     if desired.password and "\0" in desired.password:
         raise DbopsError(Reason.INVALID_SPEC, "the password contains a NUL character", field="password")
     if desired.connection_limit is not None and desired.connection_limit < -1:
@@ -178,6 +183,9 @@ def _plan_attributes(desired: DesiredUser, role: Role | None, state: ServerState
         verifier = desired.password if passwords.is_verifier(desired.password) else None
         words.append(Statement("PASSWORD {}", Secret(verifier or passwords.scram_verifier(desired.password))))
         differences.append(Difference("password", "as declared", "another" if role else "none"))
+        if role and role.verifier is None and role.password_matches is None:
+            text = "the password can be compared neither by its verifier nor by a login, so it is set every time"
+            made.warnings.append(text)
     if role and not words:
         return
     if role:

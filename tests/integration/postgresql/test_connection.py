@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -320,6 +321,38 @@ def test_something_else_listens_there(superuser_engine: Engine) -> None:
     with answering(lambda caller: caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         options = {"login_host": "127.0.0.1", "login_port": port, "ssl_mode": "disable"}
         assert reason(superuser_engine, **options) == "ConnectionFailed"
+
+
+@pytest.mark.feature("I11")
+def test_a_pooler_is_recognised(superuser_engine: Engine, unique: Unique) -> None:
+    """One that does not pass our settings on, as PgBouncer with ignore_startup_parameters."""
+    port, name = superuser_engine.server.port, unique("app")
+
+    def relay(caller: socket.socket) -> None:
+        (length,) = struct.unpack("!I", caller.recv(4, socket.MSG_WAITALL))
+        words = caller.recv(length - 4, socket.MSG_WAITALL)[4:].split(b"\0")
+        settings = dict(zip(words[::2], words[1::2], strict=False))
+        settings.pop(b"options", None)
+        kept = b"".join(key + b"\0" + value + b"\0" for key, value in settings.items() if key) + b"\0"
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            server.sendall(struct.pack("!II", len(kept) + 8, 196608) + kept)
+            ends = {caller: server, server: caller}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+    with answering(relay) as through:
+        options = {"login_host": "127.0.0.1", "login_port": through, "ssl_mode": "disable"}
+        document = superuser_engine.run(INSTANCE, user(name), connection=options)
+    instance, refused = document["objects"]
+    assert instance["observed"]["pooler"]
+    missing = [one["name"] for one in instance["observed"]["capabilities"] if not one["available"]]
+    assert missing == ["directConnection"]
+    assert refused["reason"] == "Unsupported"
+    assert not superuser_engine.server.query("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
 
 
 # Settings of the session.

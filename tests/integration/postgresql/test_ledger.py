@@ -208,3 +208,45 @@ def test_a_lost_ledger_is_rebuilt_by_adoption(engine: Engine, unique: Unique) ->
     assert engine.one(declared)["reason"] == "NotAdopted"
     assert not engine.one(declared | {"adopt": True})["failed"]
     assert entry(engine, name)
+
+
+@pytest.mark.feature("L15")
+def test_the_brake_counts_the_drops_of_databases(engine: Engine, unique: Unique) -> None:
+    """Straight at the ledger: how many tombstones of how long ago, and what an acknowledgement does."""
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.core import parse
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
+
+    mine = Owner("c", "Database", "team", "x")
+    with Server(parse.connection(engine.options)) as server:
+        book = server.require_ledger()
+
+        def drop(kind: str, name: str, state: str = "absent") -> None:
+            book.record(Entry(kind, name, mine, state))
+
+        def asked(seconds: int = 600, drops: int = 2, acknowledged: tuple[str, ...] = ()) -> str | None:
+            try:
+                book.check_brake({"drops": drops, "seconds": seconds}, acknowledged)
+            except DbopsError as error:
+                return error.message.split()[-1] if error.reason == "AcknowledgementNeeded" else error.reason
+            return None
+
+        drop("database", "a")
+        drop("role", "b")
+        drop("database", "c", "present")
+        assert asked() is None
+        drop("database", "d")
+        token = asked()
+        assert token
+        assert token == asked(), "it stays the same while nothing is dropped"
+        assert asked(drops=0) is None
+        assert asked(drops=3) is None
+        assert asked(acknowledged=("drops-00000000",)) == token
+        assert asked(acknowledged=(token,)) is None
+        assert asked() is None, "counted anew"
+        drop("database", "e")
+        drop("database", "f")
+        assert asked() not in (None, token)
+        engine.server.query("UPDATE dbops.object SET changed_at = changed_at - interval '1 hour'", dbname="dbops")
+        assert asked() is None

@@ -242,12 +242,8 @@ def test_a_verifier_can_be_given_instead_of_a_password(engine: Engine, unique: U
 
 
 @pytest.mark.feature("U10")
-def test_without_the_right_to_read_verifiers_one_login_decides(engine: Engine, unique: Unique) -> None:
-    if not engine.weak:
-        engine = blind_admin(engine, unique("blind"))
-    else:
-        engine = blind_admin(engine, unique("blinder"))
-    name = unique("app")
+def test_without_the_right_to_read_verifiers_one_login_decides(superuser_engine: Engine, unique: Unique) -> None:
+    engine, name = blind_admin(superuser_engine, unique("blind")), unique("app")
     engine.four_runs(user(name, password="one"))
     before = attempts(engine, name)
     assert not engine.run(user(name, password="one"))["changed"]
@@ -257,6 +253,23 @@ def test_without_the_right_to_read_verifiers_one_login_decides(engine: Engine, u
     engine.four_runs(user(name, password="two"))
     assert engine.logs_in(name, "two")
     engine.four_runs(user(name, password="two", connection_limit=0))
+
+
+def test_a_password_that_nothing_can_compare_is_set_and_said_so(superuser_engine: Engine, unique: Unique) -> None:
+    engine, name = blind_admin(superuser_engine, unique("blind")), unique("app")
+    engine.run(user(name, password="one"))
+    engine.server.set_authentication_rules(f"host all {name} 127.0.0.1/32 reject")
+    try:
+        result = engine.one(user(name, password="one"))
+    finally:
+        engine.server.set_authentication_rules()
+    assert result["changed"]
+    assert "set every time" in result["warnings"][0]
+
+
+def test_a_hash_instead_of_a_password_is_refused(engine: Engine, unique: Unique) -> None:
+    result = engine.one(user(unique("app"), password="md5" + "0123456789abcdef" * 2))
+    assert (result["reason"], result["field"]) == ("InvalidSpec", "password")
 
 
 def blind_admin(engine: Engine, name: str) -> Engine:
