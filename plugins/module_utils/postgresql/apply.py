@@ -38,6 +38,8 @@ class Applying:
     """Closes the sessions in single databases, so that a database can be dropped or altered."""
     stopped: Callable[[], bool]
     """Whether the object was cancelled; asked between two steps."""
+    committed: Callable[[Sequence[Step]], None]
+    """Told of steps once nothing takes them back any more."""
 
 
 def apply(steps: Sequence[Step], applying: Applying, *, closing: Callable[[], None] | None = None) -> None:
@@ -53,6 +55,7 @@ def apply(steps: Sequence[Step], applying: Applying, *, closing: Callable[[], No
             within = closing if last and batch[0].transactional and batch[0].database is None else None
             _send_batch(batch, applying, within)
             done += batch
+            applying.committed(batch)
             if last and closing and not within:
                 closing()
     except DbopsError:

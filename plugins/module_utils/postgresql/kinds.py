@@ -6,7 +6,8 @@ what must be read, compare what was read with what is declared, and describe wha
 a planner beside user.py and give it a row here.
 
 What a planner can count on:
-- `wanted` is asked first, for all declared objects together. A database in `contents` is looked into by a
+- `wanted` is asked first, for all declared objects together; catalog.roles and catalog_databases.read_into fill
+  the state with it, again and again during a run. A database in `contents` is looked into by a
   session of its own; where there could be none, `content` is None and `content_problem` says why.
 - `plan` raises DbopsError for what cannot or must not be done, before anything is sent. It is asked again under
   the object's lock after a fresh look, and once more after each step with `look_again`; it must then go on from

@@ -157,7 +157,12 @@ class Objects:
         closing: Callable[[], None] | None = None
         if finished and (planned.drops or self._must_record(kind, desired, claimed, planned)):
             closing = partial(self._record, kind, desired, claimed, planned)
-        applying = Applying(self.server.session, self.server.leave, lambda: self.cancelled(desired.ref))
+        applying = Applying(
+            session=self.server.session,
+            leave=self.server.leave,
+            stopped=lambda: self.cancelled(desired.ref),
+            committed=lambda sent: self._report(sent, result),
+        )
         try:
             if steps:
                 apply(steps[:stop], applying, closing=closing)
@@ -167,7 +172,6 @@ class Objects:
             if error.reason is Reason.CONFLICT:
                 return False
             raise
-        self._report(steps[:stop], result)
         if planned.creates and steps:
             self._created.add((str(kind.thing), desired.name))
         return finished
