@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from dbops_operator import annotations
+from dbops_operator import annotation
 from dbops_operator.api.access_policy import AccessPolicy, Ceiling, LabelSelector
 from dbops_operator.api.database import DatabaseSpec
 from dbops_operator.api.database_user import DatabaseUserSpec
@@ -30,15 +30,18 @@ STATE_LABEL = "dbops.dbprovision.io/state-of"
 
 # Extensions that PostgreSQL 14 to 18 mark as trusted: any owner of a database may install them.
 TRUSTED_EXTENSIONS = frozenset(
-    "bool_plperl btree_gin btree_gist citext cube dict_int fuzzystrmatch hstore intarray isn jsonb_plperl lo ltree "
-    "pg_trgm pgcrypto plperl plpgsql pltcl seg tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp".split()
+    (
+        *("bool_plperl", "btree_gin", "btree_gist", "citext", "cube", "dict_int", "fuzzystrmatch", "hstore"),
+        *("intarray", "isn", "jsonb_plperl", "lo", "ltree", "pg_trgm", "pgcrypto", "plperl", "plpgsql", "pltcl"),
+        *("seg", "tablefunc", "tcn", "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp"),
+    )
 )
 _ATTRIBUTES = ("superuser", "createDB", "createRole", "replication", "bypassRLS")
 
 
 def consents(body: Body, *, namespace: str, host: str = "") -> bool:
     """Whether BODY's annotation `allow-from` names NAMESPACE ("" for a cluster-scoped reader), for this HOST."""
-    for word in annotations.words(body, annotations.ALLOW_FROM):
+    for word in annotation.words(body, annotation.ALLOW_FROM):
         who, at, where = word.partition("@")
         if at and where.lower() != host.lower():
             continue
@@ -61,7 +64,7 @@ def check_secret(secret: Body, *, reader: str, host: str, settings: Settings) ->
         raise DbopsError(
             Reason.ACCESS_DENIED,
             f"Secret {place} does not consent to being used from {_reader(reader)}: "
-            f"annotate it {annotations.ALLOW_FROM}={reader or 'cluster'}",
+            f"annotate it {annotation.ALLOW_FROM}={reader or 'cluster'}",
         )
 
 
@@ -114,7 +117,7 @@ class Consumer:
 
 def is_foreign(instance: Body, consumer: Consumer) -> bool:
     """Whether CONSUMER lives outside the instance's own namespace (always so for a cluster-scoped instance)."""
-    return instance["metadata"].get("namespace", "") != consumer.namespace
+    return str(instance["metadata"].get("namespace", "")) != consumer.namespace
 
 
 def check_instance(instance: Body, policy: AccessPolicy | None, consumer: Consumer, *, settings: Settings) -> None:

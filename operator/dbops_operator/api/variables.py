@@ -110,8 +110,10 @@ def _postgres_user(block: PostgresUser) -> Options:
 
 def memberships(spec: DatabaseUserSpec) -> list[str] | None:
     """Names of the roles that a login is to be a member of; None when the spec says nothing about it."""
-    named = [roles for roles in (spec.roles, spec.postgres and spec.postgres.in_roles) if roles is not None]
-    return list(dict.fromkeys(role for roles in named for role in roles)) if named else None
+    in_roles = spec.postgres.in_roles if spec.postgres else None
+    if spec.roles is None and in_roles is None:
+        return None
+    return list(dict.fromkeys((*(spec.roles or ()), *(in_roles or ()))))
 
 
 def absent_database_user(spec: DatabaseUserSpec) -> Options:
