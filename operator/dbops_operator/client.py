@@ -197,6 +197,13 @@ class Client:
             operations.append({"op": "remove", "path": "/metadata/finalizers"})
         return await self._json_patch(Key.of(body), operations)
 
+    async def patch_annotations(self, body: Mapping[str, Any], annotations: Mapping[str, str]) -> Body:
+        """Set ANNOTATIONS on the object that BODY shows; others stay. Raises Conflict if it changed, NotFound."""
+        _require_version(body)
+        patch = {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"], "annotations": dict(annotations)}}
+        path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
+        return self._written(await self._json("PATCH", path, body=patch, content_type="application/merge-patch+json"))
+
     async def _json_patch(self, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
         path = f"{path_of(key)}?fieldManager={FIELD_MANAGER}"
         try:
