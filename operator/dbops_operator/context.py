@@ -20,6 +20,7 @@ from dbops_operator.work import Lanes, Priority, Verdict
 if TYPE_CHECKING:
     from dbops_operator.events import Events
     from dbops_operator.metrics import Metrics
+    from dbops_operator.template_process import TemplateProcess
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Context:
     settings: Settings
     events: Events
     metrics: Metrics
+    templates: TemplateProcess
     cancel: asyncio.Event
     """Set when the object was edited, deleted or replaced meanwhile: what is done now is out of date."""
     priority: Priority

@@ -22,6 +22,8 @@ MESSAGE_BYTES = 1000
 RECONCILE_SUCCESS = "ReconcileSuccess"
 # Times that say when something was found: they move only with what they belong to.
 _FRESHNESS = ("lastCheckedAt", "lastReconcileTime")
+# What moves all the time is written along with something else only.
+_MOVING = {"database": ("sizeBytes",), "drift": ("lastChecked",), "ownershipBlock": ("lastCheckedAt",)}
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,12 @@ def says_the_same(previous: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _comparable(status: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in status.items() if name not in _FRESHNESS}
-    conditions = sorted(status.get("conditions") or (), key=lambda one: str(one["type"]))
-    return kept | {"conditions": conditions}
+    kept: dict[str, Any] = {name: value for name, value in status.items() if name not in _FRESHNESS}
+    for name, moving in _MOVING.items():
+        if name in kept:
+            kept[name] = {key: value for key, value in kept[name].items() if key not in moving}
+    kept["conditions"] = sorted(status.get("conditions") or (), key=lambda one: str(one["type"]))
+    return kept
 
 
 def condition(body: Body, type_: str) -> Mapping[str, Any] | None:
@@ -122,7 +127,7 @@ def condition(body: Body, type_: str) -> Mapping[str, Any] | None:
     return None
 
 
-async def write(context: Context, body: Body, report: Report) -> Body:
+async def write(context: Context, body: dict[str, Any], report: Report) -> dict[str, Any]:
     """Apply the REPORT's status to the object that BODY shows; gives the body as it is afterwards.
 
     Raises client.Conflict when the object changed meanwhile, and client.NotFound when it is gone.

@@ -9,6 +9,7 @@ among them, go through pipes as length-prefixed JSON; nothing is written anywher
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import resource
 import struct
@@ -83,10 +84,8 @@ class TemplateProcess:
         if process is None:
             return
         if process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            except ProcessLookupError:
-                pass
         await process.wait()
 
 

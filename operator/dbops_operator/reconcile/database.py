@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Database: one database on a server, with its extensions, schemas and default privileges.
+
+Waits for its instance, applies the declaration once per generation, then compares and reports; drops the database
+when the object goes and its policy says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator import access, annotation, deletion, results, status
+from dbops_operator.api import variables
+from dbops_operator.api.database import DATABASE, DatabaseSpec
+from dbops_operator.api.model import parse
+from dbops_operator.context import Context
+from dbops_operator.keys import Key
+from dbops_operator.reconcile import on_server, removal
+from dbops_operator.reconcile.common import (
+    Body,
+    add_finalizer,
+    converge,
+    has_finalizer,
+    level,
+    owner,
+    remove_finalizer,
+    settled,
+)
+from dbops_operator.work import Done, Human, Verdict
+
+
+async def reconcile(context: Context, key: Key) -> Verdict:
+    """Bring the database to what the object declares."""
+    return await level(context, key, _reconcile)
+
+
+async def _reconcile(context: Context, body: Body) -> Verdict:
+    if body["metadata"].get("deletionTimestamp"):
+        return await _delete(context, body)
+    spec = None
+    operation = "create database" if not settled(body) else "update database"
+    try:
+        spec = parse(DATABASE, body)
+        _refuse_unserved(spec)
+        reached = await on_server.reach(context, body, spec)
+        if reached.limits:
+            access.check_database(spec, reached.limits)
+        policy = on_server.drift_policy(spec.drift_policy, reached.server)
+        after = on_server.drift_interval(policy, context)
+        check = settled(body) and (policy is None or policy.mode != "correct")
+        if check and policy and policy.mode == "ignore":
+            return Done(after=after)
+        body = await add_finalizer(context, body)
+        options = variables.database(spec) | {
+            "dbops_owner": owner(context, body),
+            "adopt": on_server.adopts(body, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES),
+        }
+        body, result = await converge(
+            context, body, reached.server, options, check=check, announce="" if check else "Creating database"
+        )
+        if error := results.error_of(result):
+            raise on_server.with_hint(error, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES)
+    except DbopsError as error:
+        return await on_server.failed(context, body, spec, error, operation=operation)
+    if check:
+        await on_server.report_drift(context, body, result)
+        return Done(after=after)
+    await _succeeded(context, body, spec, result)
+    return Done(after=after)
+
+
+def _refuse_unserved(spec: DatabaseSpec) -> None:
+    """Say what would silently be missing. Raises Unsupported."""
+    if spec.init_sql:
+        raise DbopsError(
+            Reason.UNSUPPORTED,
+            "spec.initSQL is not served by this version of the operator; take it out and run it by hand",
+            field="spec.initSQL",
+        )
+    if spec.postgres and spec.postgres.ownership and spec.postgres.ownership.auto_ownership:
+        raise DbopsError(
+            Reason.UNSUPPORTED,
+            "spec.postgres.ownership.autoOwnership is not served by this version of the operator; declare an owner",
+            field="spec.postgres.ownership",
+        )
+
+
+async def _succeeded(context: Context, body: Body, spec: DatabaseSpec, result: ObjectResult) -> None:
+    facts, before = result.observed, body.get("status") or {}
+    created = bool(facts.get("created"))
+    info: dict[str, Any] = {
+        "name": facts.get("name", spec.name),
+        "owner": facts.get("owner"),
+        "sizeBytes": facts.get("size_bytes"),
+        "createdAt": status.now() if created else (before.get("database") or {}).get("createdAt"),
+    }
+    message = "Database is ready"
+    if result.warnings:
+        message += f"; {'; '.join(result.warnings)}"
+    report = results.success(
+        message,
+        fields={
+            "database": {name: value for name, value in info.items() if value is not None},
+            "postgres": _postgres(facts),
+            "drift": {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0},
+            "deletionConfirmation": None,
+        },
+        changed=result.changed,
+    )
+    if created:
+        await context.events.record(body, "Normal", "Created", f"Created database {spec.name}")
+    await status.write(context, body, report)
+
+
+def _postgres(facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "encoding": facts.get("encoding") or "",
+        "collation": facts.get("lc_collate") or "",
+        "installedExtensions": [
+            {"name": one["name"], "version": one["version"]}
+            for one in (facts.get("extensions") or ())[: on_server.MAX_LISTED]
+        ],
+        "schemas": [one["name"] for one in (facts.get("schemas") or ())[: on_server.MAX_LISTED]],
+    }
+
+
+async def _delete(context: Context, body: Body) -> Verdict:
+    if not has_finalizer(body):
+        return Done()
+    raw = body["spec"]
+    policy = raw.get("deletionPolicy", "Delete")
+    dependants = removal.dependants_of_database(context, Key.of(body))
+    for child in dependants:
+        context.depends(child)
+    decision = deletion.decide(
+        removal.facts(
+            body,
+            protected=bool(raw.get("deletionProtection", True)),
+            dependants=[deletion.dependant_name(child, cluster_parent=False) for child in dependants],
+            retain=policy == "Retain",
+        )
+    )
+    if decision.step not in (deletion.Step.DROP, deletion.Step.RELEASE):
+        return await removal.hold(context, body, decision, dependants)
+    await removal.tell_cascade_complete(context, body)
+    if decision.step is deletion.Step.RELEASE:
+        note = f"Database {raw['name']} stays on the server, as its deletion policy says"
+        await context.events.record(body, "Normal", "Deleted", note, action="Delete")
+        await remove_finalizer(context, body)
+        return Done()
+    if policy == "Snapshot":
+        return await _refuse_snapshot(context, body)
+    return await _drop(context, body)
+
+
+async def _refuse_snapshot(context: Context, body: Body) -> Verdict:
+    decision = deletion.Decision(
+        deletion.Step.BLOCK,
+        Reason.UNSUPPORTED.value,
+        "deletionPolicy Snapshot is not served by this version of the operator: make a backup, then set "
+        "deletionPolicy to Delete or Retain",
+    )
+    await removal.report_held(context, body, decision, phase="Failed", event="DeletionBlocked", note=decision.message)
+    return Human(Reason.UNSUPPORTED)
+
+
+async def _drop(context: Context, body: Body) -> Verdict:
+    what = f"database {body['spec'].get('name')}"
+    try:
+        spec = parse(DATABASE, body)
+    except DbopsError as error:
+        return await on_server.report_undropped(context, body, error, what=what)
+    options = variables.absent_database(spec) | {"dbops_owner": owner(context, body)}
+    body, _, failure = await on_server.drop(context, body, spec, options, what=what)
+    if failure and not on_server.lets_go(body, failure):
+        return await on_server.report_undropped(context, body, failure, what=what)
+    await on_server.tell_end(context, body, failure, what=what)
+    await remove_finalizer(context, body)
+    return Done()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DatabaseInstance: look at the server, say whether it can be used, keep looking.
+
+Nothing on the server is ever changed here. Dependants wait for the condition Ready and are woken by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator import deletion, resolve, results, status
+from dbops_operator.api import variables
+from dbops_operator.api.database_instance import DatabaseInstanceSpec
+from dbops_operator.context import Context
+from dbops_operator.keys import Key
+from dbops_operator.reconcile import in_use, removal
+from dbops_operator.reconcile.common import Body, add_finalizer, converge, has_finalizer, level
+from dbops_operator.reconcile.common import remove_finalizer as let_go
+from dbops_operator.status import Condition
+from dbops_operator.work import Done, Human, Retry, ServerTarget, Verdict, Wait
+
+DEFAULT_INTERVAL = 60.0
+RECOVERY_INTERVAL = 15.0
+"""A server that does not answer is looked at this often at least, so that its return is seen soon."""
+
+
+async def reconcile(context: Context, key: Key) -> Verdict:
+    """Bring the instance's status up to what the server says now."""
+    return await level(context, key, _reconcile)
+
+
+async def _reconcile(context: Context, body: Body) -> Verdict:
+    if body["metadata"].get("deletionTimestamp"):
+        return await _delete(context, body)
+    interval: float | None = DEFAULT_INTERVAL
+    try:
+        spec = resolve.parse_instance(body)
+        interval = _interval(spec)
+        server = await resolve.server(context, body)
+        body = await add_finalizer(context, body)
+        await in_use.update(context, body)
+        server = replace(server, target=_within(server.target, spec))
+        body, result = await converge(
+            context, body, server, variables.database_instance(body["metadata"]["name"]), announce="Connecting"
+        )
+        if error := results.error_of(result):
+            raise error
+    except DbopsError as error:
+        await in_use.update(context, body)
+        return await _failed(context, body, error, interval)
+    await _succeeded(context, body, result)
+    return Done(after=interval)
+
+
+def _interval(spec: DatabaseInstanceSpec) -> float | None:
+    check = spec.health_check
+    if check is None:
+        return DEFAULT_INTERVAL
+    return float(check.interval_seconds) if check.enabled else None
+
+
+def _within(target: ServerTarget, spec: DatabaseInstanceSpec) -> ServerTarget:
+    """Limit the look at the server to the time that the health check allows."""
+    if spec.health_check is None:
+        return target
+    seconds = spec.health_check.timeout_seconds
+    limits = {
+        "connect_timeout": min(seconds, target.connection.get("connect_timeout", seconds)),
+        "statement_timeout": seconds,
+    }
+    return replace(target, connection={**target.connection, **limits})
+
+
+async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None:
+    facts = result.observed
+    message = "Instance is ready"
+    if result.warnings:
+        message += f"; {'; '.join(result.warnings)}"
+    fields: dict[str, Any] = {
+        "version": str(facts["version"]),
+        "serverIdentity": str(facts["system_identifier"]) if facts.get("system_identifier") else None,
+        "capabilities": _capabilities(facts.get("capabilities") or ()),
+    }
+    conditions = [
+        Condition("Connected", "True", "ConnectionSuccess", "Connected successfully"),
+        Condition("Healthy", "True", "HealthCheckPassed", "The server answers"),
+    ]
+    report = results.success(message, conditions=conditions, fields=fields, synced=False)
+    before = status.condition(body, "Connected")
+    await _write(context, body, report)
+    if not before or before["status"] != "True":
+        await context.events.record(body, "Normal", "Connected", f"Connected to version {facts['version']}")
+
+
+def _capabilities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"name": row["name"], "available": row["available"]}
+        | ({"message": status.shorten(row["message"])} if row.get("message") and not row["available"] else {})
+        for row in rows
+    ]
+
+
+async def _failed(context: Context, body: Body, error: DbopsError, interval: float | None) -> Verdict:
+    if error.reason is Reason.CANCELLED:
+        return Wait(Reason.CANCELLED)
+    conditions = [Condition(type_, "False", error.reason.value, error.message) for type_ in ("Connected", "Healthy")]
+    report = results.failure(error, conditions=conditions)
+    before = status.condition(body, "Connected")
+    news = not (before and before["status"] == "False" and before["reason"] == error.reason.value)
+    await _write(context, body, report)
+    if news and error.reason is not Reason.DEPENDENCY_NOT_READY:
+        await context.events.record(body, "Warning", "ConnectionFailed", error.message)
+    return _next_look(error.reason, interval)
+
+
+def _next_look(reason: Reason, interval: float | None) -> Verdict:
+    if reason in (Reason.INVALID_SPEC, Reason.UNSUPPORTED, Reason.ACCESS_DENIED):
+        return Human(reason)
+    if interval is None:
+        return Wait(reason) if reason.error_class is ErrorClass.WAIT else Retry(reason)
+    if reason.error_class is ErrorClass.RETRY:
+        return Done(after=min(interval, RECOVERY_INTERVAL))
+    return Done(after=interval)
+
+
+async def _write(context: Context, body: Body, report: status.Report) -> None:
+    """Write the status; the time of the check moves only with what was found."""
+    new = status.build(body.get("status") or {}, report, generation=body["metadata"]["generation"], moment=status.now())
+    if not status.says_the_same(body.get("status") or {}, new):
+        report = replace(report, fields={**report.fields, "lastCheckedAt": status.now()})
+        await status.write(context, body, report)
+
+
+async def _delete(context: Context, body: Body) -> Verdict:
+    if not has_finalizer(body):
+        await in_use.update(context, body)
+        return Done()
+    key = Key.of(body)
+    dependants = await removal.dependants_of_instance(context, key)
+    for child in dependants:
+        context.depends(child)
+    decision = deletion.decide(
+        removal.facts(
+            body,
+            protected=bool(body["spec"].get("deletionProtection", True)),
+            dependants=[deletion.dependant_name(child, cluster_parent=not key.namespace) for child in dependants],
+            has_outside=False,
+        )
+    )
+    await in_use.update(context, body)
+    if decision.step is not deletion.Step.RELEASE:
+        return await removal.hold(context, body, decision, dependants)
+    await removal.tell_cascade_complete(context, body)
+    await let_go(context, body)
+    await in_use.release(context, body)
+    return Done()

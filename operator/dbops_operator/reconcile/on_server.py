@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Database and DatabaseUser share: the way to their server, consent, adoption, drift, and the drop at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, ObjectResult
+from dbops_operator import access, annotation, deletion, resolve, results, status
+from dbops_operator.api.common import DriftPolicy, InstanceReferences
+from dbops_operator.context import Context
+from dbops_operator.keys import Key
+from dbops_operator.reconcile import removal
+from dbops_operator.reconcile.common import Body, converge, report_failure
+from dbops_operator.resolve import Server
+from dbops_operator.settings import parse_duration
+from dbops_operator.status import RECONCILE_SUCCESS, Condition, Report
+from dbops_operator.work import Priority, Verdict
+
+MAX_LISTED = 50
+"""Entries of a list in status; a count says how many there are."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A server that an object may use. `limits` is None inside the instance's own namespace."""
+
+    server: Server
+    limits: access.Limits | None
+
+
+async def reach(context: Context, body: Body, spec: InstanceReferences) -> Reached:
+    """Find the instance, check that it consents and is ready, and read how to reach it. Raises DbopsError."""
+    namespace = body["metadata"]["namespace"]
+    instance = resolve.find_instance(context, resolve.instance_key(spec, namespace))
+    foreign = resolve.check_consent(context, instance, body["kind"], namespace)
+    resolve.require_ready(instance)
+    server = await resolve.server(context, instance)
+    if not foreign:
+        return Reached(server, None)
+    policy = server.spec.access_policy
+    return Reached(server, access.Limits(namespace, policy, _own_names(context, server.key, namespace)))
+
+
+def _own_names(context: Context, instance: Key, namespace: str) -> frozenset[str]:
+    """Logins that objects of the namespace own on this server: they are Ready, so the ledger says so too."""
+    return frozenset(
+        str(one["spec"]["username"])
+        for one in context.store.list("DatabaseUser", namespace)
+        if removal.refers(one, instance) and (status.condition(dict(one), "Ready") or {}).get("status") == "True"
+    )
+
+
+def adopts(body: Body, server: Server, *, name: str, listed_in: str) -> bool:
+    """Whether the instance's owner consents to taking over what exists under NAME on the server."""
+    if name in annotation.words(server.body, listed_in):
+        return True
+    same = server.key.namespace == body["metadata"]["namespace"]
+    return same and annotation.flag(body, annotation.ADOPT)
+
+
+def with_hint(error: DbopsError, server: Server, *, name: str, listed_in: str) -> DbopsError:
+    """Add to NotAdopted how consent is given here."""
+    if error.reason is not Reason.NOT_ADOPTED:
+        return error
+    return DbopsError(
+        error.reason,
+        f"{error.message}. To consent, annotate {server.key.kind} {server.key.name} with {listed_in}={name}",
+        field=error.field,
+    )
+
+
+def drift_policy(own: DriftPolicy | None, server: Server) -> DriftPolicy | None:
+    """The policy that holds for an object: its own, else the instance's; None: the operator's default."""
+    return own or server.spec.drift_policy
+
+
+def drift_interval(policy: DriftPolicy | None, context: Context) -> float:
+    """Seconds between two comparisons of the server with the declaration."""
+    default = context.settings.default_drift_interval
+    if policy is None or policy.mode == "ignore":
+        return default
+    try:
+        return parse_duration(policy.interval) or default
+    except ValueError as error:
+        raise DbopsError(
+            Reason.INVALID_SPEC,
+            "spec.driftPolicy.interval is a duration such as 10s, 30m or 8h",
+            field="spec.driftPolicy.interval",
+        ) from error
+
+
+def drift(result: ObjectResult) -> dict[str, Any]:
+    """`status.drift` after a comparison that changed nothing."""
+    return {
+        "detected": bool(result.differences),
+        "lastChecked": status.now(),
+        "diffs": [_diff(one) for one in result.differences[:MAX_LISTED]],
+        "diffsCount": len(result.differences),
+    }
+
+
+def _diff(one: Difference) -> dict[str, Any]:
+    return {
+        "field": one.field,
+        "expected": one.expected,
+        "actual": one.actual,
+        "destructive": one.destructive,
+        "immutable": one.immutable,
+    }
+
+
+async def report_drift(context: Context, body: Body, result: ObjectResult) -> None:
+    """Write what a comparison found; Ready stays True, Synced tells."""
+    found = drift(result)
+    names = ", ".join(dict.fromkeys(one.field for one in result.differences[:10]))
+    synced = (
+        Condition("Synced", "False", "DriftDetected", f"The server differs: {names}")
+        if found["detected"]
+        else Condition("Synced", "True", RECONCILE_SUCCESS, "Everything is as declared")
+    )
+    kept = [
+        Condition(one["type"], one["status"], one["reason"], one["message"])
+        for one in body.get("status", {}).get("conditions") or ()
+        if one["type"] not in ("Synced", "Reconciling", "Stalled")
+    ]
+    before = bool((body.get("status", {}).get("drift") or {}).get("detected"))
+    message = str(body.get("status", {}).get("message", ""))
+    await status.write(
+        context, body, Report(phase="Ready", message=message, conditions=(*kept, synced), fields={"drift": found})
+    )
+    if found["detected"] and not before:
+        await context.events.record(body, "Warning", "DriftDetected", f"The server differs: {names}")
+
+
+async def failed(
+    context: Context,
+    body: Body,
+    spec: InstanceReferences | None,
+    error: DbopsError,
+    *,
+    operation: str,
+    extra: list[Condition] | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """Report an ERROR of an object that lives on a server; a lost connection has the instance looked at."""
+    if spec and error.reason in (Reason.CONNECTION_FAILED, Reason.AUTHENTICATION_FAILED, Reason.TLS_FAILED):
+        context.wake(resolve.instance_key(spec, body["metadata"]["namespace"]), Priority.DEPENDENCY)
+    conditions = [Condition("Synced", "False", error.reason.value, error.message), *(extra or [])]
+    if error.reason is not Reason.DEPENDENCY_NOT_READY and status.condition(body, "DependenciesReady"):
+        conditions.append(Condition("DependenciesReady", "True", RECONCILE_SUCCESS, "The instance is ready"))
+    report = results.failure(error, operation=operation, conditions=conditions, fields=fields)
+    return await report_failure(context, body, error, report)
+
+
+async def drop(
+    context: Context, body: Body, spec: InstanceReferences, options: Mapping[str, Any], *, what: str
+) -> tuple[Body, ObjectResult | None, DbopsError | None]:
+    """Drop the outside thing. Gives the body, the engine's result if there is one, and the error if it failed."""
+    try:
+        instance = resolve.find_instance(context, resolve.instance_key(spec, body["metadata"]["namespace"]))
+        server = await resolve.server(context, instance)
+        body, result = await converge(context, body, server, options, announce=f"Dropping {what}")
+    except DbopsError as error:
+        return body, None, error
+    return body, result, results.error_of(result)
+
+
+def lets_go(body: Body, failure: DbopsError) -> bool:
+    """Whether a forced deletion goes on although the drop failed."""
+    return annotation.flag(body, annotation.FORCE_DELETE) and failure.reason is not Reason.CANCELLED
+
+
+async def tell_end(context: Context, body: Body, failure: DbopsError | None, *, what: str) -> None:
+    """Tell what became of the outside thing, just before the object goes."""
+    if failure:
+        note = f"Forced deletion: {what} may still be on the server and must be dropped by hand: {failure.message}"
+        await context.events.record(body, "Warning", "DeleteFailed", note, action="Delete")
+    else:
+        note = f"{what} is not on the server any more, or was never this object's"
+        await context.events.record(body, "Normal", "Deleted", note, action="Delete")
+
+
+async def report_undropped(context: Context, body: Body, error: DbopsError, *, what: str) -> Verdict:
+    """Report that WHAT could not be dropped: the object stays, and the message says what to do."""
+    message = error.message
+    if error.reason.error_class is ErrorClass.WAIT or error.reason is Reason.CONNECTION_FAILED:
+        message = deletion.unreachable_message(what, error.message)
+    told = DbopsError(error.reason, message, field=error.field)
+    report = results.failure(told, operation=f"drop {what}", phase="Failed", conditions=_kept(body))
+    return await report_failure(context, body, told, report, event="DeleteFailed")
+
+
+def _kept(body: Body) -> list[Condition]:
+    return [
+        Condition(one["type"], one["status"], one["reason"], one["message"])
+        for one in body.get("status", {}).get("conditions") or ()
+        if one["type"] not in ("Ready", "Reconciling", "Stalled", "DependenciesReady")
+    ]
