@@ -31,6 +31,8 @@ SUPERUSER = "postgres"
 
 # Nothing must survive the machine, but what was committed must survive `kill`: synchronous_commit stays on.
 _SETTINGS: Mapping[str, str] = {
+    # Not in /dev/shm, where the segments of a killed server would stay.
+    "dynamic_shared_memory_type": "mmap",
     "fsync": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",

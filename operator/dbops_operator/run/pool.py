@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pool of runs: a few wait for work at any time, each does one unit and is replaced.
+
+The lanes (lanes.py) hand units over, at most as many at a time as there are cores; that bound is theirs. With no
+run waiting a new one is started and everything is the same, only slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator.metrics import Metrics
+from dbops_operator.run.directory import RunsFolder
+from dbops_operator.run.standby import Run
+from dbops_operator.settings import Settings, cores
+from dbops_operator.work import Outcome, RunFailed, UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+SECONDS_TO_WAIT = 300.0
+"""A run that waited longer is replaced: its Ansible or collection may have changed meanwhile."""
+_PAUSE_AFTER_FAILURE = 5.0
+
+
+class Pool:
+    """The runs of one operator process; a Runner of work.py."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Keep `settings.standby_runs` runs waiting."""
+        # ansible-runner finds ansible-playbook by PATH: it shall be the one beside this Python.
+        os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+        self._folder = RunsFolder(settings.run_directory)
+        self._wanted = settings.standby_runs
+        self._metrics = metrics
+        self._waiting: deque[Run] = deque()
+        self._running: set[Run] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._filling = asyncio.Semaphore(cores())
+        self._coming = 0
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to fill the pool."""
+        self._refill()
+        self._spawn(self._replace_old())
+
+    async def run(
+        self, unit: UnitOfWork, *, on_result: Callable[[ObjectResult], None], cancels: asyncio.Queue[str]
+    ) -> Outcome:
+        """Do UNIT in a run of its own. Raises RunFailed."""
+        begin = time.monotonic()
+        run = self._take()
+        if run is None:
+            run = await self._prepare()
+        self._refill()
+        self._metrics.run_seconds.labels("prepare").observe(time.monotonic() - begin)
+        self._metrics.run_objects.observe(len(unit.items))
+        begin = time.monotonic()
+        try:
+            outcome = await run.work(unit, on_result=on_result, cancels=cancels)
+        except BaseException:
+            self._metrics.runs.labels("failed").inc()
+            raise
+        finally:
+            self._metrics.run_seconds.labels("work").observe(time.monotonic() - begin)
+            self._spawn(self._finish(run))
+        self._metrics.runs.labels("done").inc()
+        return outcome
+
+    async def close(self) -> None:
+        """End all runs and remove the folder."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(run.kill() for run in tuple(self._running)), return_exceptions=True)
+        self._folder.close()
+
+    def _take(self) -> Run | None:
+        while self._waiting:
+            run = self._waiting.popleft()
+            self._metrics.standby_runs.set(len(self._waiting))
+            if run.usable and not run.ended.is_set():
+                return run
+        return None
+
+    def _refill(self) -> None:
+        while not self._closed and len(self._waiting) + self._coming < self._wanted:
+            self._coming += 1
+            self._spawn(self._fill())
+
+    async def _fill(self) -> None:
+        try:
+            async with self._filling:
+                run = await self._prepare()
+        except RunFailed as error:
+            logger.error("%s", error.message)
+            await asyncio.sleep(_PAUSE_AFTER_FAILURE)
+            return
+        finally:
+            self._coming -= 1
+        self._waiting.append(run)
+        self._metrics.standby_runs.set(len(self._waiting))
+        self._spawn(self._watch(run))
+
+    async def _prepare(self) -> Run:
+        run = Run(self._folder.new_run())
+        self._running.add(run)
+        run_ended = asyncio.ensure_future(run.ended.wait())
+        run_ended.add_done_callback(lambda _: self._running.discard(run))
+        await run.ready()
+        return run
+
+    async def _watch(self, run: Run) -> None:
+        """Replace a run that ends while it waits."""
+        await run.ended.wait()
+        with suppress(ValueError):
+            self._waiting.remove(run)
+            logger.warning("run %s ended while it waited for work", run.name)
+            self._refill()
+
+    async def _replace_old(self) -> None:
+        while True:
+            await asyncio.sleep(SECONDS_TO_WAIT / 10)
+            for run in [one for one in self._waiting if time.monotonic() - one.started > SECONDS_TO_WAIT]:
+                self._waiting.remove(run)
+                self._spawn(run.kill())
+            self._refill()
+
+    async def _finish(self, run: Run) -> None:
+        begin = time.monotonic()
+        await run.finish()
+        self._metrics.run_seconds.labels("end").observe(time.monotonic() - begin)
+
+    def _spawn(self, coroutine: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
