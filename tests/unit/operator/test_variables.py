@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
 from dbops_operator.api import variables
 from dbops_operator.api.database import DATABASE
