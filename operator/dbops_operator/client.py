@@ -83,15 +83,15 @@ class Retryable(ApiError):  # noqa: N818
 class Client:
     """The API as the operator uses it. `on_write` is told each body that the server gave back for a write."""
 
-    def __init__(self, configuration: Configuration, *, on_write: Callable[[Body], None] | None = None) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         """Use the server and credentials of CONFIGURATION (see dbops_operator.kubeconfig)."""
         # The pool is bounded by IN_FLIGHT and by the number of watches; aiohttp's own limit would let a watch
         # wait behind requests.
         configuration.connection_pool_maxsize = 0
-        self._configuration = configuration
+        self.configuration = configuration
         self._rest = RESTClientObject(configuration)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._on_write = on_write
+        self.on_write: Callable[[Body], None] | None = None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -232,8 +232,8 @@ class Client:
         await self.create(body)
 
     def _written(self, body: Body) -> Body:
-        if self._on_write:
-            self._on_write(body)
+        if self.on_write:
+            self.on_write(body)
         return body
 
     async def _json(
@@ -262,13 +262,13 @@ class Client:
         self, method: str, path: str, *, body: Any, content_type: str, accept: str | None, seconds: float
     ) -> aiohttp.ClientResponse:
         headers = {"Content-Type": content_type, "Accept": accept or "application/json"}
-        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        token = await self.configuration.get_api_key_with_prefix("BearerToken")
         if token:
             headers["Authorization"] = token
         try:
             answer = await self._rest.request(  # type: ignore[no-untyped-call]
                 method,
-                f"{self._configuration.host}{path}",
+                f"{self.configuration.host}{path}",
                 headers=headers,
                 body=body,
                 _request_timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 10)),

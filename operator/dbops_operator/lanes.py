@@ -121,8 +121,9 @@ class ServerLanes:
     async def _cancellable(self, lane: _Lane, pending: Pending, cancel: asyncio.Event) -> ObjectResult:
         """Wait for the result; when CANCEL is set first, take the object out of its unit, or off the list."""
         cancelled = asyncio.ensure_future(cancel.wait())
+        either: set[asyncio.Future[Any]] = {pending.future, cancelled}
         try:
-            await asyncio.wait({pending.future, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             cancelled.cancel()
         if not pending.future.done():

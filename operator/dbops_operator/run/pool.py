@@ -13,9 +13,10 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator.metrics import Metrics
@@ -140,7 +141,7 @@ class Pool:
         await run.finish()
         self._metrics.run_seconds.labels("end").observe(time.monotonic() - begin)
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

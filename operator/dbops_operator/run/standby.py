@@ -59,7 +59,8 @@ class Run:
         self._server = await asyncio.start_unix_server(self._greet, path=str(self.folder.socket))
         threading.Thread(target=self._ansible, name=f"run-{self.name}", daemon=True).start()
         end = asyncio.ensure_future(self.ended.wait())
-        await asyncio.wait({self._peer, end}, timeout=SECONDS_TO_GET_READY, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self._peer, end}
+        await asyncio.wait(either, timeout=SECONDS_TO_GET_READY, return_when=asyncio.FIRST_COMPLETED)
         end.cancel()
         if not self._peer.done():
             await self.kill()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One operator process from start to end: everything is put together here, started, and ended in order.
+
+Called by `dbops operator run` (cli/operator.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import signal
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from dbops_operator import health, kubeconfig
+from dbops_operator.client import Client
+from dbops_operator.controller import Controller
+from dbops_operator.events import Events
+from dbops_operator.keys import Key
+from dbops_operator.lanes import ServerLanes
+from dbops_operator.metadata_watch import MetadataWatch
+from dbops_operator.metrics import Metrics
+from dbops_operator.reconcile.table import RECONCILERS
+from dbops_operator.resources import REFERRED
+from dbops_operator.run.pool import Pool
+from dbops_operator.settings import Settings
+from dbops_operator.store import Store
+from dbops_operator.template_process import TemplateProcess
+from dbops_operator.watch import watch
+
+logger = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, *, probes: str, measures: str) -> None:
+    """Run the operator until SIGTERM or SIGINT. PROBES and MEASURES are bind addresses (see health.address).
+
+    Raises what a watch raises when it fails for good: the process must end then, and be started again.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        configuration = await kubeconfig.load()
+        store, metrics = Store(), Metrics()
+        client = Client(configuration)
+        stack.push_async_callback(client.close)
+        settings = dataclasses.replace(
+            settings, api_server=configuration.host, cluster_id=settings.cluster_id or await _cluster_id(client)
+        )
+        pool = Pool(settings, metrics)
+        stack.push_async_callback(pool.close)
+        controller = Controller(store=store, settings=settings, metrics=metrics, reconcilers=RECONCILERS)
+        client.on_write = controller.written
+        controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
+        stack.push_async_callback(controller.templates.close)
+        controller.lanes = ServerLanes(pool, settings, metrics)
+        watches = _metadata_watches(client, store, settings, controller)
+        state = health.Health(
+            beat=lambda: controller.beat,
+            watches=lambda: {f"{one.kind} {one.namespace}".strip(): one.heard for one in watches},
+        )
+        for runner in await health.serve(state, metrics, probes=probes, measures=measures):
+            stack.push_async_callback(runner.cleanup)
+        pool.start()
+        # All of it is known before anything is decided: a reference is missing only if it really is.
+        versions = [await one.list() for one in watches]
+        await controller.list_all()
+        await _until_stopped(settings, controller, watches, versions, state, stop)
+
+
+async def _until_stopped(
+    settings: Settings,
+    controller: Controller,
+    watches: list[MetadataWatch],
+    versions: list[str],
+    state: health.Health,
+    stop: asyncio.Event,
+) -> None:
+    """Run the watches and the loop until STOP, and let what is in work end; the end of any of them ends all."""
+    kopf_stop, kopf_ready = asyncio.Event(), asyncio.Event()
+    jobs: list[Coroutine[Any, Any, None]] = [
+        watch(controller.client.configuration, settings.namespaces, controller.seen, stop=kopf_stop, ready=kopf_ready),
+        controller.relist(),
+        controller.run(stop),
+        *(one.run(version) for one, version in zip(watches, versions, strict=True)),
+    ]
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    ready = asyncio.ensure_future(kopf_ready.wait())
+    stopped = asyncio.ensure_future(stop.wait())
+    done, _ = await asyncio.wait({ready, stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    if ready in done:
+        state.ready = True
+        logger.info("ready: watching %s", ", ".join(settings.namespaces) or "all namespaces")
+        done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    state.ready = False
+    failed = [task for task in done if task in tasks and not task.cancelled() and task.exception()]
+    stop.set()
+    logger.info("ending: finishing what is in work")
+    await controller.drain(max(0.0, settings.grace_period - 10.0))
+    kopf_stop.set()
+    await asyncio.wait(tasks, timeout=3.0)
+    for task in (*tasks, ready, stopped):
+        task.cancel()
+    await asyncio.gather(*tasks, ready, stopped, return_exceptions=True)
+    if failed:
+        raise RuntimeError("a watch ended for good") from failed[0].exception()
+
+
+def _configuration(controller: Controller) -> Any:
+    return controller.client.configuration
+
+
+def _metadata_watches(client: Client, store: Store, settings: Settings, controller: Controller) -> list[MetadataWatch]:
+    """The watches of what objects refer to: where we look after objects, and in our own namespace."""
+    watches = []
+    for resource in REFERRED:
+        everywhere = not settings.namespaces or not resource.namespaced
+        namespaces = ("",) if everywhere else tuple(dict.fromkeys((*settings.namespaces, settings.operator_namespace)))
+        watches += [MetadataWatch(client, store, resource.kind, one, controller.changed) for one in namespaces]
+    return watches
+
+
+async def _cluster_id(client: Client) -> str:
+    """The uid of the namespace kube-system, by which clusters are told apart."""
+    namespace = await client.get(Key("Namespace", "", "kube-system"))
+    return str(namespace["metadata"]["uid"])

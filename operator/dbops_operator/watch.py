@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kopf as the shell around the control loop: it watches our kinds, and each event goes to the controller at once.
+
+Only `on.event` is used: no handler waits, writes or keeps state, and Kopf puts nothing on our objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from dbops_operator import kubeconfig
+from dbops_operator.resources import GROUP, OWN, VERSION, Resource
+
+Seen = Callable[[str, dict[str, Any]], None]
+"""Told the event's type (ADDED, MODIFIED, DELETED, or none for the first list) and the object's body."""
+
+
+class Pauses:
+    """Seconds before Kopf asks the API again after an error: growing, capped, for ever."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew."""
+        pause = 0.5
+        while True:
+            yield pause
+            pause = min(30.0, pause * 2)
+
+
+async def watch(
+    configuration: Configuration, namespaces: Collection[str], seen: Seen, *, stop: asyncio.Event, ready: asyncio.Event
+) -> None:
+    """Watch all our kinds in NAMESPACES (none: everywhere) until STOP; READY is set when the watches are open.
+
+    Raises when a watch fails for good: the process must then end and be started again.
+    """
+    registry = kopf.OperatorRegistry()
+    for resource in OWN:
+        _register(registry, resource, seen)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await kubeconfig.for_kopf(configuration)
+
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop,
+        ready_flag=ready,
+    )
+
+
+def _register(registry: kopf.OperatorRegistry, resource: Resource, seen: Seen) -> None:
+    @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry, id=resource.plural)
+    async def handler(event: kopf.RawEvent, **_: Any) -> None:
+        seen(str(event["type"] or ""), {**event["object"], "kind": resource.kind})
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    # Namespaces are names, not patterns, and the CRDs are there before the operator.
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 240
+    settings.watching.client_timeout = 255
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Pauses()
+    settings.queueing.exit_timeout = 1
+    settings.process.ultimate_exiting_timeout = 5
+    return settings
