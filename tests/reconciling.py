@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reconcilers called one at a time against a real API server and a real PostgreSQL: no watch, no queue, no runs.
+
+What happens in which order is up to the test, and so is where a reconcile breaks off. The fixture `operator` of
+tests/e2e/reconcile/conftest.py gives an Operator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator import status
+from dbops_operator.client import Client, NotFound
+from dbops_operator.context import Context
+from dbops_operator.events import Events
+from dbops_operator.keys import Key
+from dbops_operator.metrics import Metrics
+from dbops_operator.reconcile.table import RECONCILERS
+from dbops_operator.resources import GROUP, OWN, RESOURCES, VERSION
+from dbops_operator.settings import Settings
+from dbops_operator.store import Store
+from dbops_operator.template_process import TemplateProcess
+from dbops_operator.work import Priority, ServerTarget, Verdict
+from localstack.controlplane import ControlPlane
+from localstack.postgresql import Login, PostgreSQLServer
+
+Body = dict[str, Any]
+
+
+class Crash(BaseException):
+    """The operator was killed here."""
+
+
+class CrashingClient(Client):
+    """A client that counts writes and dies before the one that a test names."""
+
+    writes = 0
+    crash_at: int | None = None
+
+    async def _json(self, method: str, path: str, **options: Any) -> Body:
+        if method != "GET" and "/events" not in path:
+            self.writes += 1
+            if self.writes == self.crash_at:
+                raise Crash
+        return await super()._json(method, path, **options)
+
+
+class DirectLanes:
+    """The engine, called in a thread of its own instead of a run."""
+
+    def __init__(self) -> None:
+        self.calls: list[Mapping[str, Any]] = []
+        self.targets: list[ServerTarget] = []
+        self.results: list[ObjectResult] = []
+        self.crash_after = False
+
+    async def converge(
+        self,
+        target: ServerTarget,
+        obj: Mapping[str, Any],
+        *,
+        key: Key,
+        priority: Priority,  # noqa: ARG002
+        cancel: asyncio.Event | None = None,  # noqa: ARG002
+        check: bool = False,
+    ) -> ObjectResult:
+        request = {
+            "connection": dict(target.connection),
+            "objects": [{**obj, "ref": key.ref}],
+            "check": check,
+            "acknowledge": list(target.acknowledge),
+            "drop_brake": dict(target.drop_brake),
+        }
+        self.targets.append(target)
+        self.calls.append({**obj, "check": check})
+        document = await asyncio.to_thread(converge, request)
+        result = ObjectResult.from_dict(document["objects"][0])
+        self.results.append(result)
+        if self.crash_after:
+            raise Crash
+        return result
+
+
+class Operator:
+    """What a test drives: apply objects, reconcile them, look at what came out."""
+
+    def __init__(self, client: CrashingClient, namespace: str, settings: Settings, cluster: ControlPlane) -> None:
+        self.api = client
+        self.namespace = namespace
+        self.settings = settings
+        self.cluster = cluster
+        self.lanes = DirectLanes()
+        self.templates = TemplateProcess()
+        self.woken: list[Key] = []
+        self.depends: set[Key] = set()
+
+    def key(self, kind: str, name: str, namespace: str | None = None) -> Key:
+        namespaced = RESOURCES[kind].namespaced
+        return Key(kind, (self.namespace if namespace is None else namespace) if namespaced else "", name)
+
+    async def create(self, kind: str, name: str, spec: Body, **metadata: Any) -> Key:
+        key = self.key(kind, name, metadata.pop("namespace", None))
+        place = {"namespace": key.namespace} if key.namespace else {}
+        await self.api.create(
+            {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": kind,
+                "metadata": {"name": name, **place, **metadata},
+                "spec": spec,
+            }
+        )
+        return key
+
+    async def create_secret(self, name: str, data: Mapping[str, str], **metadata: Any) -> Key:
+        key = self.key("Secret", name, metadata.pop("namespace", None))
+        await self.api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": key.namespace, **metadata},
+                "data": {name: base64.b64encode(value.encode()).decode() for name, value in data.items()},
+            }
+        )
+        return key
+
+    async def instance(self, login: Login | PostgreSQLServer, name: str = "main", **spec: Any) -> Key:
+        """A ready instance of a server (or of another account on it)."""
+        login = login.admin if isinstance(login, PostgreSQLServer) else login
+        await self.create_secret(f"{name}-admin", {"username": login.user, "password": login.password})
+        connection = {
+            "host": login.host,
+            "port": login.port,
+            "database": "postgres",
+            "secretRef": {"name": f"{name}-admin"},
+        }
+        key = await self.create(
+            "DatabaseInstance", name, {"engine": "postgres", "connection": connection, "postgres": {}, **spec}
+        )
+        await self.run(key)
+        return key
+
+    async def run(self, key: Key) -> Verdict:
+        """One reconcile of KEY, with everything known that the API has."""
+        store = Store()
+        for resource in (*OWN, RESOURCES["Secret"], RESOURCES["Namespace"]):
+            store.replace(resource.kind, await self.api.list(resource.kind))
+        context = Context(
+            api=self.api,
+            store=store,
+            lanes=self.lanes,
+            settings=self.settings,
+            events=Events(self.api),
+            metrics=Metrics(),
+            templates=self.templates,
+            cancel=asyncio.Event(),
+            priority=Priority.CHANGE,
+            depends=self.depends.add,
+            wake=lambda woken, _: self.woken.append(woken),
+        )
+        return await RECONCILERS[key.kind](context, key)
+
+    async def get(self, key: Key) -> Body:
+        return await self.api.get(key)
+
+    async def exists(self, key: Key) -> bool:
+        try:
+            await self.api.get(key)
+        except NotFound:
+            return False
+        return True
+
+    async def status(self, key: Key) -> Body:
+        return cast("Body", (await self.get(key)).get("status") or {})
+
+    async def condition(self, key: Key, type_: str) -> tuple[str, str] | None:
+        """Status and reason of a condition."""
+        found = status.condition(await self.get(key), type_)
+        return (found["status"], found["reason"]) if found else None
+
+    async def ready(self, key: Key) -> tuple[str, str] | None:
+        return await self.condition(key, "Ready")
+
+    async def secret(self, name: str, namespace: str | None = None) -> dict[str, str]:
+        body = await self.api.get(self.key("Secret", name, namespace))
+        return {key: base64.b64decode(value).decode() for key, value in (body.get("data") or {}).items()}
+
+    async def patch(self, key: Key, patch: Body) -> None:
+        """A user's edit."""
+        path = f"{RESOURCES[key.kind].path(key.namespace, key.name)}"
+        await self.api._json("PATCH", path, body=patch, content_type="application/merge-patch+json")
+
+    async def annotate(self, key: Key, **annotations: str | None) -> None:
+        named = {f"{GROUP}/{name.replace('_', '-')}": value for name, value in annotations.items()}
+        await self.patch(key, {"metadata": {"annotations": named}})
+
+    async def edit_secret(self, name: str, **data: str | None) -> None:
+        encoded = {
+            key: None if value is None else base64.b64encode(value.encode()).decode() for key, value in data.items()
+        }
+        await self.patch(self.key("Secret", name), {"data": encoded})
+
+    async def delete(self, key: Key) -> None:
+        await self.api.delete(key)
+
+    async def events(self, key: Key) -> list[str]:
+        """Reasons of the events about an object."""
+        found = await self.api.list("Event", key.namespace or "default")
+        return [
+            one["reason"]
+            for one in found
+            if Key(one["regarding"]["kind"], key.namespace, one["regarding"]["name"]) == key
+        ]
