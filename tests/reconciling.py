@@ -96,6 +96,8 @@ class Operator:
         self.cluster = cluster
         self.lanes = DirectLanes()
         self.templates = TemplateProcess()
+        self.store = Store()
+        client.on_write = self.store.put
         self.woken: list[Key] = []
         self.depends: set[Key] = set()
 
@@ -146,7 +148,7 @@ class Operator:
 
     async def run(self, key: Key) -> Verdict:
         """One reconcile of KEY, with everything known that the API has."""
-        store = Store()
+        store = self.store
         for resource in (*OWN, RESOURCES["Secret"], RESOURCES["Namespace"]):
             store.replace(resource.kind, await self.api.list(resource.kind))
         context = Context(

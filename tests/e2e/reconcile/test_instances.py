@@ -227,13 +227,13 @@ async def test_the_admin_secret_outlives_its_namespace_but_not_its_own_deletion(
         names = {one["metadata"]["name"] for one in listed["items"] if "deletionTimestamp" in one["metadata"]}
         return {"main-admin", "main", "app"} <= names
 
-    wait_until(all_are_going, "the namespace controller deletes everything")
+    wait_until(all_are_going, what="the namespace controller deletes everything")
     await operator.run(key)
     assert await finalizers(operator, "main-admin") == [IN_USE]
     await operator.run(user)
     assert postgres.query(f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'") == []
     await operator.run(key)
-    wait_until(lambda: not _namespace_exists(operator), "the namespace goes")
+    wait_until(lambda: not _namespace_exists(operator), what="the namespace goes")
 
 
 def _namespace_exists(operator: Operator) -> bool:
