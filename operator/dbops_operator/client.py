@@ -120,7 +120,7 @@ class Client:
                 accept=_METADATA_LIST if metadata_only else None,
             )
             # Items of a list come without their type.
-            bodies += [{**item, "kind": kind, "apiVersion": resource.api_version} for item in page["items"]]
+            bodies += [{**item, "kind": kind, "apiVersion": resource.api_version} for item in page["items"] or ()]
             if not page["metadata"].get("continue"):
                 return bodies, page["metadata"]["resourceVersion"]
             query["continue"] = page["metadata"]["continue"]
