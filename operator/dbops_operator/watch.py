@@ -74,5 +74,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = Pauses()
     settings.queueing.exit_timeout = 1
-    settings.process.ultimate_exiting_timeout = 5
+    # The order of the end is ours (application.py), and so are its limits.
+    settings.process.ultimate_exiting_timeout = None
     return settings

@@ -13,11 +13,9 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Keyword, Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import ServerState
-
-OPTIONS_PER_GRANT = 160000
-"""First version in which a membership has options of its own, and one row for each grantor."""
 
 
 def acts_as(role: str, state: ServerState) -> bool:
@@ -48,12 +46,12 @@ def _require_grantable(role: str, state: ServerState) -> None:
     facts = state.facts
     admin = facts.admin
     known = state.roles.get(role)
-    if facts.version_number >= OPTIONS_PER_GRANT:
+    if _has_options(state):
         grantable = role in (admin.administers or ())
     else:
         grantable = admin.create_role and not role.startswith("pg_")
     if not grantable or (known and known.superuser):
-        options = " WITH INHERIT TRUE, SET TRUE" if facts.version_number >= OPTIONS_PER_GRANT else ""
+        options = " WITH INHERIT TRUE, SET TRUE" if _has_options(state) else ""
         raise DbopsError(
             Reason.PRIVILEGE_MISSING,
             f"{admin.name} may not act as role {role}; a superuser can allow it: "
@@ -61,9 +59,13 @@ def _require_grantable(role: str, state: ServerState) -> None:
         )
 
 
+def _has_options(state: ServerState) -> bool:
+    return versions.has(versions.MEMBERSHIP_OPTIONS, state.facts.version_number)
+
+
 def _take(role: str, state: ServerState, database: str | None) -> Step:
     template = "GRANT {} TO {}"
-    if state.facts.version_number >= OPTIONS_PER_GRANT:
+    if _has_options(state):
         template = "GRANT {} TO {} WITH INHERIT TRUE, SET TRUE"
     statement = Statement(template, Identifier(role), Identifier(state.facts.admin.name))
     return Step(Action.GRANT, f"membership in {role} for a moment", statement, database=database, changes=False)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import instance, user
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import database, instance, user
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import ServerState, Wanted
 
 
@@ -63,5 +63,14 @@ KINDS: dict[str, Kind] = {
         predict=user.predict,
         order=1,
     ),
+    "database": Kind(
+        thing="database",
+        wanted=database.wanted,
+        plan=database.plan,
+        observed=database.observed,
+        exists=lambda desired, state: desired.name in state.databases,
+        predict=database.predict,
+        order=2,
+    ),
 }
-"""The rows; `database` comes after the users that own databases (order 2)."""
+"""The rows; databases come after the users that own them."""

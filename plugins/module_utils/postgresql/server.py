@@ -88,7 +88,7 @@ class Server:
             if problem:
                 self.main.close()
                 self.main = self.connector.open(self.connector.database)
-        self.state = ServerState(facts=catalog.facts(self.main))
+        self.state = ServerState(facts=replace(catalog.facts(self.main), admin_database=self.connector.database))
         if problem:
             self.state.ledger_problem = ledger.distrusted(problem).message
         elif self.ledger is None and not self.facts.admin.create_db:
@@ -132,7 +132,8 @@ class Server:
         for one in declared:
             wanted |= KINDS[one.kind].wanted(one)
         self._read_databases(wanted)
-        owners = {self.state.databases[name].owner for name in wanted.databases if name in self.state.databases}
+        databases = [self.state.databases[name] for name in wanted.databases if name in self.state.databases]
+        owners = {owner for one in databases for owner in one.owners()}
         self._read_roles(wanted, owners)
         admin = self.facts.admin
         if wanted.settings:
@@ -149,9 +150,8 @@ class Server:
     def _read_databases(self, wanted: Wanted) -> None:
         if not wanted.databases:
             return
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import catalog_databases
-
-        catalog_databases.read_into(self.state, self.main, wanted, self._reader_inside)
+        ours = [session.backend_pid for session in self._inside.values()]
+        catalog_databases.read_into(self.state, self.main, wanted, self._reader_inside, ours)
 
     def _reader_inside(self, database: str) -> Reader:
         return self.inside(database)

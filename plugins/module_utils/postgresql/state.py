@@ -36,6 +36,8 @@ class Wanted:
     databases: frozenset[str] = frozenset()
     contents: frozenset[str] = frozenset()
     """Databases that must be looked into (they are in `databases` as well)."""
+    copies: frozenset[tuple[str, str]] = frozenset()
+    """Databases and their templates: where the first does not exist, the second must be looked into."""
     dependencies: frozenset[str] = frozenset()
     """Roles of which everything that depends on them is to be read (they are in `roles` as well)."""
     settings: frozenset[str] = frozenset()
@@ -49,6 +51,7 @@ class Wanted:
             roles=self.roles | other.roles,
             databases=self.databases | other.databases,
             contents=self.contents | other.contents,
+            copies=self.copies | other.copies,
             dependencies=self.dependencies | other.dependencies,
             settings=self.settings | other.settings,
             extensions=self.extensions or other.extensions,
@@ -201,6 +204,18 @@ class Database:
     content_problem: DbopsError | None = None
     """Why a session for `content` could not be had."""
 
+    def owners(self) -> set[str]:
+        """The roles that own the database and what is known of its content."""
+        inside = self.content
+        if inside is None:
+            return {self.owner}
+        return {
+            self.owner,
+            *inside.schemas.values(),
+            *(one.owner for one in inside.extensions.values()),
+            *(one.grantor for one in inside.default_acls),
+        }
+
 
 @dataclass(frozen=True)
 class Admin:
@@ -245,6 +260,8 @@ class Facts:
     database: str
     """Where the session of the server as a whole is."""
     admin: Admin
+    admin_database: str = ""
+    """The database that the connection options name (login_db)."""
     pooler: bool = False
 
 

@@ -13,6 +13,10 @@ MEMBERSHIP_OPTIONS = 160000
 """Memberships have INHERIT and SET options and a row for each grantor; CREATEROLE is bound to ADMIN options."""
 SETTING_PRIVILEGES = 150000
 """GRANT SET ON PARAMETER exists."""
+PUBLIC_OF_DATABASE_OWNER = 150000
+"""Schema public belongs to pg_database_owner, not to the bootstrap superuser."""
+MAINTAIN = 170000
+"""Tables have the privilege MAINTAIN."""
 DATABASE_LOCALE_PROVIDER = 150000
 """pg_database knows datlocprovider."""
 
