@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from dbops_operator.keys import Key
 from dbops_operator.metrics import Metrics
 from dbops_operator.reconcile.table import RECONCILERS
 from dbops_operator.resources import GROUP, OWN, RESOURCES, VERSION
-from dbops_operator.settings import Settings
+from dbops_operator.settings import DropBrake, Settings
 from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
 from dbops_operator.work import Priority, ServerTarget, Verdict
@@ -100,6 +101,10 @@ class Operator:
         client.on_write = self.store.put
         self.woken: list[Key] = []
         self.depends: set[Key] = set()
+
+    def brake(self, brake: DropBrake) -> None:
+        """Use another brake on drops."""
+        self.settings = dataclasses.replace(self.settings, drop_brake=brake)
 
     def key(self, kind: str, name: str, namespace: str | None = None) -> Key:
         namespaced = RESOURCES[kind].namespaced

@@ -74,6 +74,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         )
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation, extra=_unchanged(body))
+    if result.observed.get("created"):
+        on_server.wake_waiting(context, reached.server.key, spec.username)
     await _succeeded(context, body, spec, secrets, result)
     return Done(after=after)
 

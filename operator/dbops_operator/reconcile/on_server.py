@@ -54,6 +54,26 @@ def _own_names(context: Context, instance: Key, namespace: str) -> frozenset[str
     )
 
 
+def wake_waiting(context: Context, instance: Key, role: str) -> None:
+    """Have those looked at that name ROLE on this server: it was not there before, and they may wait for it."""
+    for kind in ("Database", "DatabaseUser"):
+        for body in context.store.list(kind):
+            if role in _roles_named(body["spec"]) and removal.refers(body, instance):
+                context.wake(Key.of(body), Priority.DEPENDENCY)
+
+
+def _roles_named(spec: Any) -> list[Any]:
+    block = spec.get("postgres") or {}
+    return [
+        spec.get("owner"),
+        *(spec.get("roles") or ()),
+        *(block.get("inRoles") or ()),
+        block.get("defaultRole"),
+        *(one.get("owner") for one in block.get("schemas") or ()),
+        *(one.get("role") for one in block.get("defaultPrivileges") or ()),
+    ]
+
+
 def adopts(body: Body, server: Server, *, name: str, listed_in: str) -> bool:
     """Whether the instance's owner consents to taking over what exists under NAME on the server."""
     if name in annotation.words(server.body, listed_in):
