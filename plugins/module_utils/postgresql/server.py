@@ -17,7 +17,13 @@ from typing import Any, Self
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import catalog, dependencies, errors, ledger
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    catalog,
+    catalog_databases,
+    dependencies,
+    errors,
+    ledger,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import (
     ConnectError,
