@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from dbops_operator.api.kinds import KINDS
 from dbops_operator.client import ApiError, Conflict, NamespaceTerminating, NotFound
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
+from dbops_operator.reconcile import measure
 from dbops_operator.resolve import Server
 from dbops_operator.work import Done, Retry, Verdict, Wait, verdict
 
@@ -39,7 +41,9 @@ async def level(context: Context, key: Key, work: Work) -> Verdict:
         if body is None or annotation.paused(body):
             return Done()
         try:
-            return await work(context, dict(body))
+            answer = await work(context, dict(body))
+            measure.information(context, context.store.get(key))
+            return answer
         except NamespaceTerminating:
             # The object itself is about to be deleted, which wakes it.
             return Wait(Reason.DEPENDENCY_NOT_READY)
@@ -95,6 +99,7 @@ async def converge(
             check=check,
         )
     )
+    begin = time.monotonic()
     try:
         if announce:
             await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
@@ -103,7 +108,10 @@ async def converge(
                 # The work goes on whatever becomes of this write.
                 with contextlib.suppress(ApiError):
                     body = await status.write(context, body, results.progress(body, phase=phase, message=announce))
-        return body, await work
+        result = await work
+        if not check and result.reason is not Reason.CANCELLED:
+            measure.converged(context, body, server, result, seconds=time.monotonic() - begin)
+        return body, result
     finally:
         if not work.done():
             work.cancel()

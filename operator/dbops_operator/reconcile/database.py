@@ -17,7 +17,7 @@ from dbops_operator.api.database import DATABASE, DatabaseSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import on_server, removal
+from dbops_operator.reconcile import measure, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -64,6 +64,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             raise on_server.with_hint(error, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES)
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation)
+    if result.observed.get("size_bytes") is not None:
+        measure.database_size(context, body, reached.server, result.observed["size_bytes"])
     if check:
         await on_server.report_drift(context, body, result)
         return Done(after=after)

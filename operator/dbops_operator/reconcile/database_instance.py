@@ -6,6 +6,7 @@ Nothing on the server is ever changed here. Dependants wait for the condition Re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from dbops_operator.api import variables
 from dbops_operator.api.database_instance import DatabaseInstanceSpec
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import in_use, removal
+from dbops_operator.reconcile import in_use, measure, removal
 from dbops_operator.reconcile.common import Body, add_finalizer, converge, has_finalizer, level
 from dbops_operator.reconcile.common import remove_finalizer as let_go
 from dbops_operator.status import Condition
@@ -37,6 +38,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if body["metadata"].get("deletionTimestamp"):
         return await _delete(context, body)
     interval: float | None = DEFAULT_INTERVAL
+    begin = time.monotonic()
     try:
         spec = resolve.parse_instance(body)
         interval = _interval(spec)
@@ -51,7 +53,10 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             raise error
     except DbopsError as error:
         await in_use.update(context, body)
+        if error.reason is not Reason.CANCELLED:
+            measure.instance_looked_at(context, body, healthy=False, seconds=time.monotonic() - begin)
         return await _failed(context, body, error, interval)
+    measure.instance_looked_at(context, body, healthy=True, seconds=time.monotonic() - begin)
     await _succeeded(context, body, result)
     return Done(after=interval)
 

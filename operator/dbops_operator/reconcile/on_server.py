@@ -13,7 +13,7 @@ from dbops_operator import access, annotation, deletion, resolve, results, statu
 from dbops_operator.api.common import DriftPolicy, InstanceReferences
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import removal
+from dbops_operator.reconcile import measure, removal
 from dbops_operator.reconcile.common import Body, converge, report_failure
 from dbops_operator.resolve import Server
 from dbops_operator.settings import parse_duration
@@ -136,6 +136,7 @@ def _diff(one: Difference) -> dict[str, Any]:
 async def report_drift(context: Context, body: Body, result: ObjectResult) -> None:
     """Write what a comparison found; Ready stays True, Synced tells."""
     found = drift(result)
+    measure.looked_for_drift(context, body, detected=found["detected"])
     names = ", ".join(dict.fromkeys(one.field for one in result.differences[:10]))
     synced = (
         Condition("Synced", "False", "DriftDetected", f"The server differs: {names}")
