@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from dbops_operator.client import ApiError, Client
+from dbops_operator.client import ApiError, Client, NamespaceTerminating
 from dbops_operator.resources import GROUP
 from dbops_operator.status import shorten
 
@@ -54,6 +54,9 @@ class Events:
             await self._client.create_event(
                 event(body, type_, reason, note, action=action, instance=self._instance, moment=datetime.now(UTC))
             )
+        except NamespaceTerminating:
+            # Nobody will read it.
+            return
         except ApiError as error:
             logger.warning("event %s about %s was not written: %s", reason, body["metadata"]["name"], error)
 
