@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, task
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import Spec
 from ansible_collections.dbprovision.dbops.plugins.plugin_utils.action import EngineAction
 
@@ -18,7 +18,7 @@ class ActionModule(EngineAction):
     @staticmethod
     def spec() -> Spec:
         """Give the options."""
-        return task.spec_of("database_user")
+        return argument_specs.spec_of("database_user")
 
     def work(self, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
         """Converge the one object."""

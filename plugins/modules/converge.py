@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - dbprovision.dbops.attributes
   - dbprovision.dbops.attributes.actiongroup
+  - dbprovision.dbops.brake
   - dbprovision.dbops.connection
 options:
   objects:
@@ -31,23 +32,6 @@ options:
     description: Whether the task fails when an object does.
     type: bool
     default: true
-  acknowledge:
-    description: Stops that somebody has seen and lets go on, by the token in their message.
-    type: list
-    elements: str
-    default: []
-  drop_brake:
-    description: More drops of databases than this on one server, in one time, stop and ask to be acknowledged.
-    type: dict
-    suboptions:
-      drops:
-        description: How many are let through; V(0) for any number.
-        type: int
-        default: 20
-      seconds:
-        description: In which time.
-        type: int
-        default: 600
   socket:
     description:
       - For the operator only. Path of a unix socket to wait on for work; local connections only.

@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - dbprovision.dbops.attributes
   - dbprovision.dbops.attributes.actiongroup
+  - dbprovision.dbops.brake
   - dbprovision.dbops.connection
   - dbprovision.dbops.ownership
 options:

@@ -13,13 +13,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import Spec
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import DRIVERS, Spec
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
-DRIVERS = {"postgres": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _LOCAL = ("local", "ansible.builtin.local", "ansible.legacy.local")
 
 
@@ -27,8 +27,9 @@ class EngineAction(ActionBase):  # type: ignore[misc] # ansible-core has no type
     """An action plugin over the engine. `spec` gives its options, `work` runs the engine with valid ones."""
 
     TRANSFERS_FILES = False
+    # Async tasks go to the module, which Ansible then wraps.
+    _supports_async = True
     spec: Callable[[], Spec]
-    supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give the task's result."""
@@ -39,7 +40,10 @@ class EngineAction(ActionBase):  # type: ignore[misc] # ansible-core has no type
                 module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
             )
             return result | handed_over
-        parameters = validated(type(self).spec(), arguments)
+        try:
+            parameters = validated(type(self).spec(), arguments)
+        except DbopsError as error:
+            return result | task.failure(error)
         return result | self.work(parameters, check=self._task.check_mode, diff=self._task.diff)
 
     def work(self, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
@@ -64,18 +68,13 @@ def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validated(spec: Spec, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Check ARGUMENTS and fill in defaults, as a module does. Raises AnsibleActionFail."""
+    """Check ARGUMENTS and fill in defaults, as a module does. Raises DbopsError.
+
+    Messages of Ansible's validator name options and types; values only of options with choices and of numbers,
+    which no secret option is.
+    """
     checked = ArgumentSpecValidator(spec).validate(dict(arguments))
     if checked.error_messages:
-        raise AnsibleActionFail(" ".join(_masked(text, spec, arguments) for text in checked.error_messages))
+        raise DbopsError(Reason.INVALID_SPEC, " ".join(checked.error_messages))
     parameters: dict[str, Any] = checked.validated_parameters
     return parameters
-
-
-def _masked(message: str, spec: Spec, arguments: Mapping[str, Any]) -> str:
-    """Keep values of secret options out of a message of the validator."""
-    for name, one in spec.items():
-        if one.get("no_log") and any(name in (option, *one.get("aliases", ())) for option in arguments):
-            if name in message:
-                return f"the value of {name} is not valid"
-    return message

@@ -35,24 +35,31 @@ NONCE = "nonce"
 MAX_EVENT = 700_000
 """ansible-runner silently empties the result of an event above this many characters (MAX_EVENT_RES)."""
 _SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_TO_END = 5.0
+_SECONDS_TO_END = 2.0
 
 
 def serve(path: str) -> dict[str, Any]:
     """Wait for work on the socket PATH, do it, and give the task's result. Raises AnsibleActionFail without work."""
     _load_driver()
-    nonce_file = Path(path).with_name(NONCE)
-    nonce = nonce_file.read_text(encoding="ascii")
-    nonce_file.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(path)
+        try:
+            nonce = _take_nonce(Path(path).with_name(NONCE))
+            connection.connect(path)
+        except OSError as error:
+            raise AnsibleActionFail(f"the socket cannot be served: {error.strerror}: {path}") from error
         peer = _Peer(connection)
         peer.send({"type": "hello", "protocol": protocol.VERSION, "nonce": nonce, "pid": os.getpid()})
         requests = peer.work()
         with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
             documents = list(pool.map(peer.converge, range(len(requests)), requests))
-        peer.send({"type": "done", "documents": documents})
+        peer.finish({"type": "done", "documents": documents})
     return _record(documents)
+
+
+def _take_nonce(file: Path) -> str:
+    nonce = file.read_text(encoding="ascii")
+    file.unlink()
+    return nonce
 
 
 def _load_driver() -> None:
@@ -82,6 +89,7 @@ class _Peer:
         self._has_work = threading.Event()
         self._cancelled: set[tuple[int, str]] = set()
         self._gone = False
+        self._finished = False
         threading.Thread(target=self._listen, args=(os.getppid(),), daemon=True, name="dbops-standby").start()
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -92,6 +100,11 @@ class _Peer:
             except OSError:
                 # Whoever asked is gone: the reader notices as well and ends this run.
                 self._gone = True
+
+    def finish(self, message: Mapping[str, Any]) -> None:
+        """Send the last MESSAGE; whether the other side stays or goes is of no interest any more."""
+        self._finished = True
+        self.send(message)
 
     def work(self) -> list[Mapping[str, Any]]:
         """Wait for the work of this run."""
@@ -108,20 +121,25 @@ class _Peer:
         )
 
     def _listen(self, parent: int) -> None:
+        try:
+            self._read_messages(parent)
+        except (OSError, ValueError, KeyError, TypeError, protocol.ProtocolError):
+            # The socket was closed, by us at the end or by the other side, or what came is no message of ours.
+            pass
+        finally:
+            self._end()
+
+    def _read_messages(self, parent: int) -> None:
+        """Take messages until the other side is gone, or the process that started us."""
         decoder = protocol.Decoder()
         while os.getppid() == parent:
             readable, _, _ = select.select([self._connection], [], [], _SECONDS_BETWEEN_LOOKS)
             if readable:
-                try:
-                    data = self._connection.recv(1 << 16)
-                except OSError:
-                    # Closed by ourselves at the end of the run, or reset by the other side.
-                    data = b""
+                data = self._connection.recv(1 << 16)
                 if not data:
-                    break
+                    return
                 for message in decoder.feed(data):
                     self._take(message)
-        self._end()
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "work":
@@ -134,7 +152,13 @@ class _Peer:
         self._gone = True
         idle = not self._has_work.is_set()
         self._has_work.set()
-        if not idle and self._connection.fileno() >= 0:
-            # What is in work stops between two steps; a step that hangs does not keep the process alive.
-            threading.Event().wait(_SECONDS_TO_END)
+        if idle or self._finished:
+            return
+        # What is in work stops between two steps, and a statement that hangs is given up on the server. Nobody reads
+        # what this process would still say, so it does not stay for longer than that takes.
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import cancel_all
+
+        cancel_all()
+        threading.Event().wait(_SECONDS_TO_END)
+        if not self._finished:
             os._exit(1)

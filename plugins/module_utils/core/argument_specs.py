@@ -8,6 +8,7 @@ community.mysql where they have one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Spec = dict[str, dict[str, Any]]
@@ -135,3 +136,32 @@ SERVER: Spec = {
     },
 }
 """Of a whole run on one server: acknowledged stops, and how many databases may be dropped in which time."""
+
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+"""What Ansible itself shows instead of a secret option."""
+
+DRIVERS = {"postgres": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+"""The Python package that an engine needs."""
+
+
+def spec_of(kind: str) -> Spec:
+    """Give the options of the module for one KIND; `database_instance` is only looked at and takes no others."""
+    own = {} if kind == "database_instance" else KINDS[kind]
+    # Only databases are dropped under the brake.
+    server = SERVER if kind == "database" else {}
+    return CONNECTION | own | server
+
+
+def spec_of_list() -> Spec:
+    """Give the options of the module `converge`."""
+    # Without `options`: each entry is validated by the spec of its own kind, so that one that is wrong fails alone.
+    # As a whole it is secret, because an entry may hold a password and Ansible would log it.
+    objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
+    more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
+    return CONNECTION | SERVER | objects | more
+
+
+def without_secrets(spec: Spec, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give PARAMETERS with the values of secret options replaced, for Ansible's `invocation`."""
+    secret = {name for option, one in spec.items() if one.get("no_log") for name in (option, *one.get("aliases", ()))}
+    return {name: HIDDEN if name in secret and value else value for name, value in parameters.items()}

@@ -50,7 +50,8 @@ class _Run:
                 self._finish(_failed(one.ref, one.error))
         try:
             server = self._on_server(declared)
-        except DbopsError as error:
+        except Exception as unexpected:  # noqa: BLE001 (a bug while connecting or observing is every object's result)
+            error = unexpected if isinstance(unexpected, DbopsError) else _internal(unexpected)
             server = {"reachable": False, "reason": error.reason.value, "message": error.message}
             for one in declared:
                 if one.ref not in self._results:
@@ -104,9 +105,7 @@ class _Run:
         except DbopsError as error:
             _fail(result, error)
         except Exception as error:  # noqa: BLE001 (one object's bug must not take the others with it)
-            # Its text may hold anything, also values; its type and place do not.
-            place = _place(error)
-            _fail(result, DbopsError(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {place}; please report it"))
+            _fail(result, _internal(error))
         return result
 
     def _finish(self, result: ObjectResult) -> None:
@@ -127,6 +126,11 @@ def _failed(ref: str, error: DbopsError) -> ObjectResult:
 
 def _fail(result: ObjectResult, error: DbopsError) -> None:
     result.failed, result.reason, result.message, result.field = True, error.reason, error.message, error.field
+
+
+def _internal(error: Exception) -> DbopsError:
+    """Name a bug by its type and place; its text may hold anything, also values."""
+    return DbopsError(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {_place(error)}; please report it")
 
 
 def _place(error: BaseException) -> str:

@@ -11,34 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import Spec
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 
 RETURNED_AS = {"database": "database", "database_user": "user", "database_instance": "instance"}
 """Under which key a module returns what it observed of its object."""
-HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-
-
-def spec_of(kind: str) -> Spec:
-    """Give the options of the module for one KIND; `database_instance` is only looked at and takes no others."""
-    own = {} if kind == "database_instance" else argument_specs.KINDS[kind]
-    return argument_specs.CONNECTION | own
-
-
-def spec_of_list() -> Spec:
-    """Give the options of the module `converge`."""
-    # Without `options`: each entry is validated by the spec of its own kind, so that one that is wrong fails alone.
-    # As a whole it is secret, because an entry may hold a password and Ansible would log it.
-    objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
-    more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
-    return argument_specs.CONNECTION | argument_specs.SERVER | objects | more
 
 
 def single(kind: str, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
     """Converge one object of a KIND and give the task's result, `failed` included."""
-    connection = {name: parameters[name] for name in argument_specs.CONNECTION}
-    declared = {name: value for name, value in parameters.items() if name not in connection and value is not None}
-    document = converge({"connection": connection, "objects": [{"kind": kind, **declared}], "check": check})
+    declared = {name: parameters.get(name) for name in argument_specs.KINDS[kind]}
+    entry = {"kind": kind, **{name: value for name, value in declared.items() if value is not None}}
+    document = converge(_request(parameters, [entry], check=check))
     found = document["objects"][0]
     result: dict[str, Any] = {
         "changed": found["changed"],
@@ -58,15 +42,7 @@ def single(kind: str, parameters: Mapping[str, Any], *, check: bool, diff: bool)
 
 def many(parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
     """Converge the list `objects` on one server and give the task's result, `failed` included."""
-    document = converge(
-        {
-            "connection": {name: parameters[name] for name in argument_specs.CONNECTION},
-            "objects": parameters["objects"],
-            "check": check,
-            "acknowledge": parameters["acknowledge"],
-            "drop_brake": parameters["drop_brake"],
-        }
-    )
+    document = converge(_request(parameters, parameters["objects"], check=check))
     objects = document["objects"]
     result = {
         **document,
@@ -82,10 +58,16 @@ def many(parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str,
     return result
 
 
-def without_secrets(spec: Spec, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Give PARAMETERS with the values of secret options replaced, for Ansible's `invocation`."""
-    secret = {name for name, one in spec.items() if one.get("no_log")}
-    return {name: HIDDEN if name in secret and value else value for name, value in parameters.items()}
+def failure(error: DbopsError) -> dict[str, Any]:
+    """Give the result of a task that failed before there was an object to speak of."""
+    message = f"{error.message} [{error.reason.value}]"
+    return {"failed": True, "changed": False, "msg": message, "reason": error.reason.value, "field": error.field}
+
+
+def _request(parameters: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], *, check: bool) -> dict[str, Any]:
+    server = {name: parameters.get(name) for name in argument_specs.SERVER}
+    connection = {name: parameters[name] for name in argument_specs.CONNECTION}
+    return {"connection": connection, "objects": list(objects), "check": check, **server}
 
 
 def _sentence(found: Mapping[str, Any]) -> str:

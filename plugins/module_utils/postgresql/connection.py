@@ -14,8 +14,9 @@ import os
 import re
 import select
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 DEFAULT_PORT = 5432
+_SECONDS_TO_CANCEL = 2.0
+_open_connections: weakref.WeakSet[psycopg.Connection[tuple[Any, ...]]] = weakref.WeakSet()
 _REQUIRE_AUTH_LIBPQ = 160000
 _VERBOSE = 2
 """PQERRORS_VERBOSE of libpq: errors while connecting then carry SQLSTATE and the server's source file."""
@@ -51,6 +54,7 @@ class Session:
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], database: str) -> None:
         """Take an open CONNECTION in autocommit mode."""
         self._connection = connection
+        _open_connections.add(connection)
         self.database = database
         self.version_number: int = connection.info.server_version
 
@@ -92,6 +96,18 @@ class Session:
     def close(self) -> None:
         """End the session; what is open in it is rolled back."""
         self._connection.close()
+
+
+def cancel_all() -> None:
+    """Ask the servers of all open sessions to give up the statement that runs, if any; from any thread.
+
+    For a process that nobody waits for any more: a statement that waits for a lock would outlive it.
+    """
+    import psycopg
+
+    for connection in tuple(_open_connections):
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_SECONDS_TO_CANCEL)
 
 
 @dataclass
