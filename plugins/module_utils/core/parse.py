@@ -8,7 +8,7 @@ InvalidSpec that names the option and never shows the value of a secret one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ def _entry(entry: Any, number: int) -> Desired | Invalid:
             text = f"unknown kind {kind!r}; there are {', '.join(_BUILDERS)}" if kind else "the kind is missing"
             raise DbopsError(Reason.INVALID_SPEC, text, field="kind")
         values = _validate(argument_specs.KINDS[kind], options)
+        _require_text(values)
         common: dict[str, Any] = {"kind": kind, "ref": ref, "name": values["name"]}
         if "state" in values:
             owner = Owner.from_options(values["dbops_owner"], kind=kind, name=values["name"])
@@ -164,6 +165,33 @@ def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str
         raise DbopsError(Reason.INVALID_SPEC, text, field=field)
     parameters: dict[str, Any] = result.validated_parameters
     return parameters
+
+
+def _require_text(values: Mapping[str, Any]) -> None:
+    """Refuse what no server takes as text; sent along with others', it would fail them all."""
+    for field, value in values.items():
+        if not all(_is_text(one) for one in _strings(value)):
+            text = f"{field} contains a NUL character, or something else that is not text"
+            raise DbopsError(Reason.INVALID_SPEC, text, field=field)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Give all strings in VALUE, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from (*_strings(key), *_strings(one))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _field(message: str, spec: argument_specs.Spec) -> str | None:
