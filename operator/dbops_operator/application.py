@@ -10,12 +10,13 @@ import asyncio
 import dataclasses
 import logging
 import signal
+import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
 from dbops_operator import health, kubeconfig
-from dbops_operator.client import Client
+from dbops_operator.client import Client, NotFound
 from dbops_operator.controller import Controller
 from dbops_operator.events import Events
 from dbops_operator.keys import Key
@@ -50,6 +51,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         settings = dataclasses.replace(
             settings, api_server=configuration.host, cluster_id=settings.cluster_id or await _cluster_id(client)
         )
+        await _require_own_namespace(client, settings.operator_namespace)
         pool = Pool(settings, metrics)
         stack.push_async_callback(pool.close)
         controller = Controller(store=store, settings=settings, metrics=metrics, reconcilers=RECONCILERS)
@@ -121,6 +123,17 @@ def _metadata_watches(client: Client, store: Store, settings: Settings, controll
         namespaces = ("",) if everywhere else tuple(dict.fromkeys((*settings.namespaces, settings.operator_namespace)))
         watches += [MetadataWatch(client, store, resource.kind, one, controller.changed) for one in namespaces]
     return watches
+
+
+async def _require_own_namespace(client: Client, name: str) -> None:
+    """End with a clear word where the Secrets of the operator itself could not be kept."""
+    try:
+        await client.get(Key("Namespace", "", name))
+    except NotFound:
+        sys.exit(
+            f"the namespace {name}, where the operator keeps its own Secrets, does not exist: make it, or name "
+            "another by --operator-namespace"
+        )
 
 
 async def _cluster_id(client: Client) -> str:
