@@ -255,9 +255,3 @@ def _above(what: str, listed_in: str, *, field: str) -> DbopsError:
         f"{what} is more than the instance admits to other namespaces: see its spec.accessPolicy.ceiling.{listed_in}",
         field=field,
     )
-
-
-def check_names(names: Iterable[str | None], *, admin: str) -> None:
-    """Refuse an object that names the operator's own account ADMIN on the server."""
-    if admin in names:
-        raise DbopsError(Reason.ACCESS_DENIED, f"{admin} is the account that manages this server")

@@ -19,7 +19,6 @@ ADOPT_DATABASES = f"{GROUP}/adopt-databases"
 ADOPT_USERS = f"{GROUP}/adopt-users"
 ALLOW_FROM = f"{GROUP}/allow-from"
 ACKNOWLEDGE = f"{GROUP}/acknowledge"
-MANAGED_PASSWORD = f"{GROUP}/managed-password"
 
 Body = Mapping[str, Any]
 

@@ -26,19 +26,7 @@ MAX_SOURCE = 65_536
 MAX_OUTPUT = 262_144
 """Characters of one rendered value; the whole must fit into a Secret (1 MiB)."""
 FIELD = "spec.passwordSecret.secretTemplate"
-VARIABLES = (
-    "Username",
-    "Password",
-    "Host",
-    "Port",
-    "Database",
-    "SSLMode",
-    "Namespace",
-    "Name",
-    "CA",
-    "TLSCert",
-    "TLSKey",
-)
+
 
 # Types and annotations by which Kubernetes, or something that runs in it, puts a credential into a Secret.
 _FORBIDDEN_TYPES = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})

@@ -180,4 +180,5 @@ async def _drop(context: Context, body: Body) -> Verdict:
         return await on_server.report_undropped(context, body, failure, what=what)
     await on_server.tell_end(context, body, failure, what=what)
     await remove_finalizer(context, body)
+    on_server.wake_namesakes(context, body, "name")
     return Done()

@@ -250,3 +250,4 @@ _OWNERSHIP_SECONDS = 30.0
 async def _let_go(context: Context, body: Body) -> None:
     await user_secrets.delete_state(context, Key.of(body))
     await remove_finalizer(context, body)
+    on_server.wake_namesakes(context, body, "username")

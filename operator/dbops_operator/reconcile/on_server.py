@@ -62,6 +62,14 @@ def wake_waiting(context: Context, instance: Key, role: str) -> None:
                 context.wake(Key.of(body), Priority.DEPENDENCY)
 
 
+def wake_namesakes(context: Context, body: Body, field: str) -> None:
+    """Have objects looked at that declare the same thing as one that goes: they were in Conflict with it."""
+    key = Key.of(body)
+    for other in context.store.list(body["kind"]):
+        if other["spec"].get(field) == body["spec"].get(field) and Key.of(other) != key:
+            context.wake(Key.of(other), Priority.DEPENDENCY)
+
+
 def _roles_named(spec: Any) -> list[Any]:
     block = spec.get("postgres") or {}
     return [

@@ -297,6 +297,24 @@ async def test_the_older_claim_wins_and_the_newer_never_drops(
     assert can_log_in(await operator.secret(secret_of(first)))
 
 
+@pytest.mark.feature("L08")
+async def test_the_newer_claim_comes_into_its_own_when_the_older_goes(
+    operator: Operator, postgres: PostgreSQLServer, can_log_in: LogIn, name: str
+) -> None:
+    await operator.instance(postgres)
+    first = await create(operator, name)
+    await operator.run(first)
+    block = {"secretName": "second"}
+    second = await operator.create("DatabaseUser", "second", {**REFERENCE, "username": name, "passwordSecret": block})
+    await operator.run(second)
+    await operator.delete(first)
+    await operator.run(first)
+    assert second in operator.woken
+    await operator.run(second)
+    assert await operator.ready(second) == ("True", "ReconcileSuccess")
+    assert can_log_in(await operator.secret("second"))
+
+
 async def test_deleting_drops_the_login_and_forgets_the_state(
     operator: Operator, postgres: PostgreSQLServer, name: str
 ) -> None:
