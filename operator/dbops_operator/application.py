@@ -58,7 +58,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         client.on_write = controller.written
         controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
         stack.push_async_callback(controller.templates.close)
-        controller.lanes = ServerLanes(pool, settings, metrics)
+        controller.lanes = ServerLanes(pool, settings, metrics, wake=controller.wake)
         watches = _metadata_watches(client, store, settings, controller)
         state = health.Health(
             beat=lambda: controller.beat,
@@ -109,10 +109,6 @@ async def _until_stopped(
     await asyncio.gather(*tasks, ready, stopped, return_exceptions=True)
     if failed:
         raise RuntimeError("a watch ended for good") from failed[0].exception()
-
-
-def _configuration(controller: Controller) -> Any:
-    return controller.client.configuration
 
 
 def _metadata_watches(client: Client, store: Store, settings: Settings, controller: Controller) -> list[MetadataWatch]:

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lanes: what gathers becomes a unit, what breaks is found, and a server that is away holds up nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator.keys import Key
+from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_UNIT, Pending, ServerLanes, choose
+from dbops_operator.metrics import Metrics
+from dbops_operator.settings import Settings
+from dbops_operator.work import Item, Outcome, Priority, RunFailed, RunNotStarted, ServerTarget, UnitOfWork
+
+UP = Outcome({"reachable": True})
+AWAY = Outcome({"reachable": False, "reason": "ConnectionFailed", "message": "no route"})
+TARGET = ServerTarget("postgres://a:5432", {"login_host": "a"})
+
+
+def user(name: str, namespace: str = "team") -> Key:
+    return Key("DatabaseUser", namespace, name)
+
+
+class Runs:
+    """A runner whose runs the test lets go on; `do` says what a run does with its unit."""
+
+    def __init__(self) -> None:
+        self.units: list[list[str]] = []
+        self.gate: asyncio.Event | None = None
+        self.answers: Callable[[UnitOfWork], list[ObjectResult]] | None = None
+        self.do: Callable[[UnitOfWork], Outcome] = lambda _: UP
+        self.at_work = 0
+        self.most_at_work = 0
+        self.cancelled: list[str] = []
+
+    async def run(
+        self,
+        unit: UnitOfWork,
+        *,
+        on_result: Callable[[ObjectResult], None],
+        cancels: asyncio.Queue[str],
+    ) -> Outcome:
+        self.units.append([item.ref for item in unit.items])
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        try:
+            await turn()
+            if self.gate:
+                await self.gate.wait()
+            while not cancels.empty():
+                self.cancelled.append(cancels.get_nowait())
+            outcome = self.do(unit)
+            for result in self.answers(unit) if self.answers else ():
+                on_result(result)
+            for item in () if self.answers else unit.items:
+                failed = not outcome.server["reachable"]
+                on_result(ObjectResult(item.ref, failed=failed, reason=Reason.CONNECTION_FAILED if failed else None))
+            return outcome
+        finally:
+            self.at_work -= 1
+
+
+class Bench:
+    """Lanes with a clock of the test's own."""
+
+    def __init__(self, cores: int = 4) -> None:
+        self.now = 1000.0
+        self.runs = Runs()
+        self.woken: list[Key] = []
+        self.lanes = ServerLanes(
+            self.runs,
+            Settings(cluster_id="c", max_concurrent_runs=cores),
+            Metrics(),
+            wake=lambda key, _: self.woken.append(key),
+            clock=lambda: self.now,
+        )
+
+    def converge(
+        self, key: Key, target: ServerTarget = TARGET, cancel: asyncio.Event | None = None
+    ) -> asyncio.Task[ObjectResult]:
+        work = self.lanes.converge(target, {"kind": "database_user"}, key=key, priority=Priority.CHANGE, cancel=cancel)
+        return asyncio.create_task(work)
+
+
+async def turn() -> None:
+    """Let everything run that can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_what_gathers_while_a_lane_is_busy_shares_the_next_run() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    first = bench.converge(user("first"))
+    await turn()
+    rest = [bench.converge(user(f"u{number}")) for number in range(LARGEST_UNIT + 5)]
+    await turn()
+    assert bench.runs.units == [[user("first").ref]]
+    bench.runs.gate.set()
+    await asyncio.gather(first, *rest)
+    assert [len(unit) for unit in bench.runs.units] == [1, LARGEST_UNIT, 5]
+
+
+async def test_a_poisonous_object_is_found_by_halving() -> None:
+    bench = Bench()
+
+    def do(unit: UnitOfWork) -> Outcome:
+        if any(item.ref == user("u5").ref for item in unit.items):
+            raise RunFailed(Reason.INTERNAL_ERROR, "died")
+        return UP
+
+    bench.runs.do = do
+    work = [bench.converge(user(f"u{number}")) for number in range(8)]
+    answers = await asyncio.gather(*work, return_exceptions=True)
+    assert isinstance(answers[5], RunFailed)
+    assert all(isinstance(answer, ObjectResult) for answer in answers[:5] + answers[6:])
+
+
+async def test_runs_that_cannot_start_are_not_tried_in_halves() -> None:
+    bench = Bench()
+
+    def do(_: UnitOfWork) -> Outcome:
+        raise RunNotStarted(Reason.INTERNAL_ERROR, "ansible-playbook is not there")
+
+    bench.runs.do = do
+    answers = await asyncio.gather(*(bench.converge(user(f"u{number}")) for number in range(8)), return_exceptions=True)
+    assert all(isinstance(answer, RunNotStarted) for answer in answers)
+    assert len(bench.runs.units) == 1
+
+
+async def test_a_bug_in_a_run_fails_its_objects_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    def do(_: UnitOfWork) -> Outcome:
+        raise KeyError("version")
+
+    bench.runs.do = do
+    with pytest.raises(RunFailed) as caught:
+        await asyncio.wait_for(bench.converge(user("app")), 5)
+    assert caught.value.reason is Reason.INTERNAL_ERROR
+    assert "KeyError" in caplog.text
+    bench.runs.do = lambda _: UP
+    assert not (await asyncio.wait_for(bench.converge(user("app")), 5)).failed
+
+
+async def test_a_result_that_nobody_asked_for_is_logged_and_the_object_fails(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    bench.runs.answers = lambda _: [ObjectResult("DatabaseUser/team/other")]
+    with pytest.raises(RunFailed, match="no result"):
+        await asyncio.wait_for(bench.converge(user("app")), 5)
+    assert "DatabaseUser/team/other" in caplog.text
+
+
+async def test_an_unreachable_server_is_not_asked_again_before_its_pause_is_over() -> None:
+    bench = Bench()
+    bench.runs.do = lambda _: AWAY
+    assert (await bench.converge(user("a"))).reason is Reason.CONNECTION_FAILED
+    refused = await bench.converge(user("b"))
+    assert refused.reason is Reason.CONNECTION_FAILED
+    assert "no route" in refused.message
+    assert len(bench.runs.units) == 1
+    bench.now += 60
+    bench.runs.do = lambda _: UP
+    assert not (await bench.converge(user("b"))).failed
+
+
+async def test_what_was_refused_is_looked_at_when_the_server_answers() -> None:
+    bench = Bench()
+    bench.runs.do = lambda _: AWAY
+    for name in ("a", "b", "c"):
+        await bench.converge(user(name))
+    bench.now += 60
+    bench.runs.do = lambda _: UP
+    await bench.converge(user("a"))
+    assert sorted(bench.woken) == [user("b"), user("c")]
+
+
+async def test_what_waits_while_the_server_goes_away_fails_at_once() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    bench.runs.do = lambda _: AWAY
+    first = bench.converge(user("a"))
+    await turn()
+    second = bench.converge(user("b"))
+    await turn()
+    bench.runs.gate.set()
+    assert (await first).failed
+    assert (await second).reason is Reason.CONNECTION_FAILED
+    assert len(bench.runs.units) == 1
+
+
+async def test_dead_servers_do_not_fill_all_places() -> None:
+    bench = Bench()
+    healthy = ServerTarget("postgres://healthy:5432", {"login_host": "healthy"})
+    await bench.converge(user("a"), healthy)
+    bench.runs.gate = asyncio.Event()
+    dead = [
+        bench.converge(user(f"d{number}"), ServerTarget(f"postgres://d{number}:5432", {"login_host": str(number)}))
+        for number in range(DOUBTFUL_UNITS + 3)
+    ]
+    await turn()
+    assert bench.runs.at_work == DOUBTFUL_UNITS
+    good = bench.converge(user("b"), healthy)
+    await turn()
+    assert bench.runs.at_work == DOUBTFUL_UNITS + 1
+    bench.runs.gate.set()
+    await asyncio.gather(good, *dead)
+
+
+async def test_at_most_as_many_runs_as_allowed_are_at_work() -> None:
+    bench = Bench(cores=2)
+    targets = [ServerTarget(f"postgres://s{number}:5432", {"login_host": str(number)}) for number in range(5)]
+    for target in targets:
+        await bench.converge(user("first"), target)
+    bench.runs.gate = asyncio.Event()
+    bench.runs.most_at_work = 0
+    work = [bench.converge(user("second"), target) for target in targets]
+    await turn()
+    bench.runs.gate.set()
+    await asyncio.gather(*work)
+    assert bench.runs.most_at_work == 2
+
+
+async def test_a_cancelled_object_that_waits_is_taken_off_the_list() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    first = bench.converge(user("a"))
+    await turn()
+    cancel = asyncio.Event()
+    second = bench.converge(user("b"), cancel=cancel)
+    await turn()
+    cancel.set()
+    assert (await second).reason is Reason.CANCELLED
+    bench.runs.gate.set()
+    await first
+    assert bench.runs.units == [[user("a").ref]]
+
+
+async def test_a_cancelled_object_in_work_is_named_to_the_run() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    cancel = asyncio.Event()
+    work = bench.converge(user("a"), cancel=cancel)
+    await turn()
+    cancel.set()
+    await turn()
+    bench.runs.gate.set()
+    await work
+    assert bench.runs.cancelled == [user("a").ref]
+
+
+async def test_a_reconcile_that_ends_gives_its_object_up() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    work = bench.converge(user("a"))
+    await turn()
+    work.cancel()
+    await turn()
+    bench.runs.gate.set()
+    await turn()
+    assert bench.runs.cancelled == [user("a").ref]
+
+
+async def test_an_object_cancelled_between_two_halves_is_not_sent_again() -> None:
+    bench = Bench()
+    cancel = asyncio.Event()
+
+    def do(unit: UnitOfWork) -> Outcome:
+        cancel.set()
+        if len(unit.items) > 1:
+            raise RunFailed(Reason.INTERNAL_ERROR, "died")
+        return UP
+
+    bench.runs.do = do
+    first, second = bench.converge(user("a")), bench.converge(user("b"), cancel=cancel)
+    assert not (await first).failed
+    assert (await second).reason is Reason.CANCELLED
+    assert [user("b").ref] not in bench.runs.units
+
+
+def pending(key: Key, *, priority: Priority = Priority.CHANGE, check: bool = False) -> Pending:
+    return Pending(key, TARGET, Item(key.ref, {}), check, priority, asyncio.Future(loop=asyncio.new_event_loop()))
+
+
+def test_the_urgent_go_first_and_namespaces_take_turns() -> None:
+    many = [pending(user(f"m{number}", "many")) for number in range(4)]
+    few = [pending(user("f", "few")), pending(user("gone", "few"), priority=Priority.DELETE)]
+    chosen = choose([*many, *few], 4)
+    assert [one.key.name for one in chosen] == ["gone", "m0", "f", "m1"]
+
+
+def test_a_unit_has_one_mode_and_each_object_once() -> None:
+    twice = [pending(user("a")), pending(user("a")), pending(user("b"), check=True)]
+    assert choose(twice) == [twice[0]]
