@@ -124,12 +124,12 @@ class Objects:
                 # The server was restarted since the last look; nothing is lost yet.
                 self.server.reopen()
                 self._lock(held, kind, desired)
-            for _ in range(_ROUNDS):
+            for number in range(1, _ROUNDS + 1):
                 self.server.observe([desired])
                 planned, claimed = self._plan(kind, desired)
                 if planned.refusal:
                     raise planned.refusal
-                if self._round(kind, desired, planned, claimed, result):
+                if self._round(kind, desired, planned, claimed, result, last=number == _ROUNDS):
                     break
             else:
                 text = f"{desired.name} keeps changing while it is worked on (new sessions?); it is tried again"
@@ -143,8 +143,10 @@ class Objects:
             self.server.require_ledger()
         held.enter_context(self.server.lock(kind.thing, desired.name))
 
-    def _round(self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult) -> bool:
-        """Apply one plan as far as it goes; False when another look is due."""
+    def _round(
+        self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult, *, last: bool
+    ) -> bool:
+        """Apply one plan as far as it goes; False when another look is due, which after the LAST round is none."""
         steps = planned.steps
         stop = next((number for number, step in enumerate(steps, 1) if step.look_again), len(steps))
         finished = stop == len(steps) and not (steps and (planned.incomplete or steps[-1].look_again))
@@ -169,7 +171,7 @@ class Objects:
             elif closing:
                 closing()
         except DbopsError as error:
-            if error.reason is Reason.CONFLICT:
+            if error.reason is Reason.CONFLICT and not last:
                 return False
             raise
         if planned.creates and steps:

@@ -235,7 +235,7 @@ def test_a_failing_part_leaves_the_content_as_it_was(superuser_engine: Engine, u
     engine.four_runs(database(name))
     execute(engine, name, "CREATE TYPE public.hstore AS (x int)")
     result = engine.one(database(name, schemas=[{"name": "app"}], extensions=[{"name": "hstore"}]))
-    assert result["failed"]
+    assert (result["failed"], result["reason"]) == (True, "Conflict")
     assert "hstore" in result["message"]
     assert (result["steps"], schemas(engine, name)) == ([], {})
 
