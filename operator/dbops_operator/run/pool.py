@@ -8,6 +8,7 @@ run waiting a new one is started and everything is the same, only slower.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import sys
@@ -18,18 +19,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator.metrics import Metrics
 from dbops_operator.run.directory import RunsFolder
 from dbops_operator.run.standby import Run
 from dbops_operator.settings import Settings, cores
-from dbops_operator.work import Outcome, RunFailed, UnitOfWork
+from dbops_operator.work import Outcome, RunNotStarted, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
 SECONDS_TO_WAIT = 300.0
 """A run that waited longer is replaced: its Ansible or collection may have changed meanwhile."""
-_PAUSE_AFTER_FAILURE = 5.0
+# Between two tries to fill the pool when runs do not start.
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 60.0
 
 
 class Pool:
@@ -47,6 +51,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling = asyncio.Semaphore(cores())
         self._coming = 0
+        self._failures = 0
         self._closed = False
 
     def start(self) -> None:
@@ -102,18 +107,23 @@ class Pool:
         try:
             async with self._filling:
                 run = await self._prepare()
-        except RunFailed as error:
+            self._failures = 0
+            self._waiting.append(run)
+            self._metrics.standby_runs.set(len(self._waiting))
+            self._spawn(self._watch(run))
+        except RunNotStarted as error:
+            self._failures += 1
             logger.error("%s", error.message)
-            await asyncio.sleep(_PAUSE_AFTER_FAILURE)
-            return
+            await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * self._failures))
         finally:
             self._coming -= 1
-        self._waiting.append(run)
-        self._metrics.standby_runs.set(len(self._waiting))
-        self._spawn(self._watch(run))
+            self._refill()
 
     async def _prepare(self) -> Run:
-        run = Run(self._folder.new_run())
+        try:
+            run = Run(self._folder.new_run())
+        except OSError as error:
+            raise RunNotStarted(Reason.INTERNAL_ERROR, f"the folder of a run cannot be made: {error}") from error
         self._running.add(run)
         run_ended = asyncio.ensure_future(run.ended.wait())
         run_ended.add_done_callback(lambda _: self._running.discard(run))
@@ -142,6 +152,6 @@ class Pool:
         self._metrics.run_seconds.labels("end").observe(time.monotonic() - begin)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(coroutine, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 VERSION = 1
@@ -22,8 +21,10 @@ class ProtocolError(Exception):
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Give the frame of MESSAGE."""
+    """Give the frame of MESSAGE. Raises ProtocolError when it is too long."""
     body = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(body) > MAX_BYTES:
+        raise ProtocolError(f"a message of {len(body)} bytes is too long")
     return len(body).to_bytes(4, "big") + body
 
 
@@ -43,17 +44,3 @@ async def read(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError("a message has no type")
     return message
-
-
-def is_descendant(pid: int, ancestor: int) -> bool:
-    """Whether process PID was started by ANCESTOR or by one of its descendants, as /proc shows it now."""
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        # The second field is the program's name in parentheses and may hold anything; the fourth is the parent.
-        pid = int(stat.rpartition(")")[2].split()[1])
-    return False

@@ -11,21 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ansible_runner
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import VERSION, ObjectResult
-from dbops_operator.run import protocol
+from dbops_operator.run import processes, protocol
 from dbops_operator.run.directory import RunFolder
-from dbops_operator.work import Outcome, RunFailed, UnitOfWork
+from dbops_operator.work import Outcome, RunFailed, RunNotStarted, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ PLAYBOOK = "dbprovision.dbops.converge"
 SECONDS_TO_GET_READY = 60.0
 SECONDS_TO_END = 20.0
 _HELLO_SECONDS = 5.0
+_SECONDS_BETWEEN_KILLS = 0.05
 
 
 class Run:
@@ -42,6 +45,7 @@ class Run:
         """Use the FOLDER, which is removed at the end."""
         self.folder = folder
         self.name = folder.path.name
+        self._log = logging.LoggerAdapter(logger, {"run": self.name})
         self.started = time.monotonic()
         self.ended = asyncio.Event()
         self.usable = True
@@ -50,21 +54,27 @@ class Run:
         self._record: list[Mapping[str, Any]] | None = None
         self._said: list[Mapping[str, Any]] | None = None
         self._output = ""
-        self._worker = 0
+        self._status = ""
         self._stopping = threading.Event()
         self._server: asyncio.Server | None = None
 
     async def ready(self) -> None:
-        """Start the run and return when it waits for work. Raises RunFailed."""
-        self._server = await asyncio.start_unix_server(self._greet, path=str(self.folder.socket))
+        """Start the run and return when it waits for work. Raises RunNotStarted."""
+        try:
+            self._server = await asyncio.start_unix_server(self._greet, path=str(self.folder.socket))
+        except OSError as error:
+            self.folder.remove()
+            self.ended.set()
+            raise RunNotStarted(Reason.INTERNAL_ERROR, f"run {self.name} has no socket: {error}") from error
         threading.Thread(target=self._ansible, name=f"run-{self.name}", daemon=True).start()
         end = asyncio.ensure_future(self.ended.wait())
         either: set[asyncio.Future[Any]] = {self._peer, end}
         await asyncio.wait(either, timeout=SECONDS_TO_GET_READY, return_when=asyncio.FIRST_COMPLETED)
         end.cancel()
-        if not self._peer.done():
+        why = f"{self._peer.exception() or ''}" if self._peer.done() else self._output[-500:]
+        if why or not self._peer.done():
             await self.kill()
-            raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name} did not get ready: {self._output[-500:]}")
+            raise RunNotStarted(Reason.INTERNAL_ERROR, f"run {self.name} did not get ready: {why}")
 
     async def work(
         self, unit: UnitOfWork, *, on_result: Callable[[ObjectResult], None], cancels: asyncio.Queue[str]
@@ -72,17 +82,18 @@ class Run:
         """Do UNIT. Raises RunFailed when the run breaks; it is killed after the unit's deadline."""
         self.usable = False
         reader, writer = await self._peer
-        writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
         sender = asyncio.ensure_future(self._forward(cancels, writer))
         try:
             async with asyncio.timeout(unit.deadline):
+                writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
                 return await self._results(reader, on_result)
-        except TimeoutError as error:
+        except BaseException as error:
             await self.kill()
-            text = f"run {self.name} took longer than {unit.deadline:.0f} s and was ended"
-            raise RunFailed(Reason.TIMEOUT, text) from error
-        except BaseException:
-            await self.kill()
+            if isinstance(error, TimeoutError):
+                text = f"run {self.name} took longer than {unit.deadline:.0f} s and was ended"
+                raise RunFailed(Reason.TIMEOUT, text) from error
+            if isinstance(error, protocol.ProtocolError):
+                raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name}: {error}") from error
             raise
         finally:
             sender.cancel()
@@ -93,10 +104,16 @@ class Run:
             async with asyncio.timeout(SECONDS_TO_END):
                 await self.ended.wait()
         except TimeoutError:
-            logger.error("run %s did not end by itself and was killed", self.name)
+            self._log.error("run %s did not end by itself and was killed", self.name)
             await self.kill()
-        if self._said is not None and self._record != self._said and not _truncated(self._record):
-            logger.error("InternalError: the record of run %s differs from what it said before", self.name)
+        if self._said is None:
+            # It broke, was killed, and its objects were told.
+            return
+        if self._status != "successful":
+            self._log.error("run %s did its work, and ended as %s: %s", self.name, self._status, self._output[-500:])
+            await self.kill()
+        elif self._record != self._said and not _truncated(self._record):
+            self._log.error("InternalError: the record of run %s differs from what it said before", self.name)
 
     async def kill(self) -> None:
         """End all processes of the run and wait until they are gone."""
@@ -104,46 +121,56 @@ class Run:
         self._stopping.set()
         if self._server:
             self._server.close()
-        if self._peer.done() and not self._peer.cancelled():
+        if self._peer.done() and not self._peer.cancelled() and not self._peer.exception():
             self._peer.result()[1].close()
-        for pid in await asyncio.to_thread(processes, self.folder.path, self._worker):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await self.ended.wait()
+        # Again and again: what is being started at this moment is not seen yet.
+        while (left := await asyncio.to_thread(processes.of_run, self.folder.path)) or not self.ended.is_set():
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), _SECONDS_BETWEEN_KILLS)
+            if left:
+                await asyncio.sleep(_SECONDS_BETWEEN_KILLS)
+        self.folder.remove()
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Let in exactly one peer: it knows the nonce, and is a process of ours."""
-        peer = writer.get_extra_info("socket").getsockopt(1, 17, 12)  # SOL_SOCKET, SO_PEERCRED: pid, uid, gid
-        pid = int.from_bytes(peer[:4], "little")
+        """Let in exactly one peer: it knows the nonce, and is a process of this run."""
+        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
+        pid = int.from_bytes(peer[:4], sys.byteorder)
         try:
             async with asyncio.timeout(_HELLO_SECONDS):
                 hello = await protocol.read(reader)
         except (protocol.ProtocolError, TimeoutError):
             hello = None
-        known = hello is not None and hello.get("type") == "hello" and hello.get("nonce") == self.folder.nonce
-        if not known or self._peer.done() or not protocol.is_descendant(pid, os.getpid()):
-            logger.error("run %s: process %d was turned away from the socket", self.name, pid)
+        if self._peer.done() or not self._knows_nonce(hello) or not self._is_ours(pid):
+            self._log.error("run %s: process %d was turned away from the socket", self.name, pid)
             writer.close()
-            return
-        self._worker = pid
-        self._peer.set_result((reader, writer))
+        elif hello is not None and hello.get("protocol") != protocol.VERSION:
+            writer.close()
+            text = f"the collection speaks version {hello.get('protocol')!r} of the protocol, not {protocol.VERSION}"
+            self._peer.set_exception(protocol.ProtocolError(text))
+        else:
+            self._peer.set_result((reader, writer))
+
+    def _knows_nonce(self, hello: Mapping[str, Any] | None) -> bool:
+        if hello is None or hello.get("type") != "hello":
+            return False
+        return secrets.compare_digest(str(hello.get("nonce")).encode(), self.folder.nonce.encode())
+
+    def _is_ours(self, pid: int) -> bool:
+        return processes.belongs(pid, folder=self.folder.path, ancestor=os.getpid())
 
     async def _results(self, reader: asyncio.StreamReader, on_result: Callable[[ObjectResult], None]) -> Outcome:
         while True:
-            try:
-                message = await protocol.read(reader)
-            except protocol.ProtocolError as error:
-                raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name}: {error}") from error
+            message = await protocol.read(reader)
             if message is None:
                 raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name} ended before its work was done")
             if message["type"] == "object":
-                on_result(ObjectResult.from_dict(message["result"]))
+                on_result(_result(message))
             elif message["type"] == "done":
-                self._said = message["documents"]
-                document = message["documents"][0]
-                if document["version"] != VERSION:
-                    raise RunFailed(Reason.INTERNAL_ERROR, f"results of version {document['version']} are not known")
-                return Outcome(server=document["server"])
+                self._said, outcome = _done(message)
+                return outcome
 
     async def _forward(self, cancels: asyncio.Queue[str], writer: asyncio.StreamWriter) -> None:
         while True:
@@ -164,9 +191,10 @@ class Run:
                 event_handler=self._event,
                 cancel_callback=self._stopping.is_set,
             )
-            logger.debug("run %s ended: %s", self.name, result.status)
-        except Exception:  # a thread that dies silently would leave the run unended
-            logger.exception("run %s broke", self.name)
+            self._status = str(result.status)
+            self._log.debug("run %s ended: %s", self.name, result.status)
+        except Exception:  # noqa: BLE001 - a thread that dies silently would leave the run unended
+            self._log.exception("run %s broke", self.name)
         finally:
             self.folder.remove()
             # At the operator's own end the loop may be closed already.
@@ -184,16 +212,23 @@ class Run:
         return False
 
 
+def _result(message: Mapping[str, Any]) -> ObjectResult:
+    try:
+        return ObjectResult.from_dict(message["result"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise protocol.ProtocolError(f"a result is not as it should be: {error!r}") from error
+
+
+def _done(message: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], Outcome]:
+    try:
+        documents = message["documents"]
+        version, server = documents[0]["version"], dict(documents[0]["server"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise protocol.ProtocolError(f"the end of the work is not as it should be: {error!r}") from error
+    if version != VERSION:
+        raise protocol.ProtocolError(f"results of version {version!r} are not known")
+    return documents, Outcome(server=server)
+
+
 def _truncated(record: list[Mapping[str, Any]] | None) -> bool:
     return record is not None and any(one.get("truncated") for one in record)
-
-
-def processes(folder: Path, worker: int) -> list[int]:
-    """Process ids of a run: all that name its FOLDER in their arguments, and its WORKER."""
-    found = [worker] if worker else []
-    name = os.fsencode(folder) + b"/"
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if name in (process / "cmdline").read_bytes() and int(process.name) != os.getpid():
-                found.append(int(process.name))
-    return found
