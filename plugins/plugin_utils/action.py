@@ -35,29 +35,31 @@ class EngineAction(ActionBase):  # type: ignore[misc] # ansible-core has no type
         """Give the task's result."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = plain(self._task.args)
-        if not self._here(arguments):
+        try:
+            # Also for what is handed over: a module that refuses an option shows all of them, a misspelt `passwort`
+            # included, in its invocation.
+            parameters = validated(type(self).spec(), arguments)
+        except DbopsError as error:
+            return result | task.failure(error)
+        if not self._here(parameters["engine"]):
             handed_over: dict[str, Any] = self._execute_module(
                 module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
             )
             return result | handed_over
-        try:
-            parameters = validated(type(self).spec(), arguments)
-        except DbopsError as error:
-            return result | task.failure(error)
         return result | self.work(parameters, check=self._task.check_mode, diff=self._task.diff)
 
     def work(self, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
         """Run the engine."""
         raise NotImplementedError
 
-    def _here(self, arguments: Mapping[str, Any]) -> bool:
+    def _here(self, engine: str) -> bool:
         environment = self._task.environment or []
         return (
             self._connection.transport in _LOCAL
             and not self._connection.become
             and not any(environment if isinstance(environment, list) else [environment])
             and not self._task.async_val
-            and importlib.util.find_spec(DRIVERS.get(str(arguments.get("engine", "postgres")), "psycopg")) is not None
+            and importlib.util.find_spec(DRIVERS[engine]) is not None
         )
 
 
