@@ -35,6 +35,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.datab
     check_options,
     refuse_dropping,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.dependencies import without_database
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.encodings import (
     encoding_name,
     same_locale,
@@ -88,9 +89,12 @@ def observed(desired: DesiredDatabase, state: ServerState) -> dict[str, Any]:
 
 
 def predict(desired: DesiredDatabase, state: ServerState) -> None:
-    """Note in STATE what a plan that check mode does not apply would have made or removed."""
+    """Note in STATE what a plan has made or removed, or would have in check mode."""
     if not desired.present:
-        state.databases.pop(desired.name, None)
+        gone = state.databases.pop(desired.name, None)
+        if gone:
+            # Roles that are to go as well are not held up any more by what was in it.
+            state.roles = {name: without_database(role, gone) for name, role in state.roles.items()}
         return
     template = state.databases[desired.template or "template1"]
     state.databases[desired.name] = replace(

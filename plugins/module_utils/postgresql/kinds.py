@@ -40,7 +40,7 @@ class Kind:
     observed: Callable[[Any, ServerState], dict[str, Any]]
     exists: Callable[[Any, ServerState], bool]
     predict: Callable[[Any, ServerState], None]
-    """Note in the state what a plan that check mode does not apply would have made or removed."""
+    """Note in the state what a plan has removed, and in check mode also what it would have made or removed."""
     order: int = 0
     """Present objects are worked on by ascending order, absent ones by descending order."""
 

@@ -134,11 +134,14 @@ class Objects:
             else:
                 text = f"{desired.name} keeps changing while it is worked on (new sessions?); it is tried again"
                 raise DbopsError(Reason.IN_USE, text)
+            if planned.drops:
+                kind.predict(desired, self.server.state)
             self.server.observe([desired])
 
     def _lock(self, held: contextlib.ExitStack, kind: Kind, desired: Desired) -> None:
         """Take the object's lock, in the ledger's database if there is one or has to be."""
-        assert kind.thing
+        if not kind.thing:
+            raise AssertionError("the caller has looked")
         if desired.owner_record:
             self.server.require_ledger()
         held.enter_context(self.server.lock(kind.thing, desired.name))

@@ -85,12 +85,21 @@ class Dependencies:
 
     owned: tuple[OwnedObject, ...] = ()
     """The first of the objects that it owns, by name; see `owned_count`."""
-    owned_count: int = 0
-    owned_in: frozenset[str] = frozenset()
+    owned_counts: Mapping[str, int] = field(default_factory=dict)
     """Databases with objects that it owns; "" for databases and tablespaces themselves."""
     privileges_in: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Databases with privileges, policies or default privileges of it ("" for those on shared objects), and the
     owners of the objects that these privileges are on; "" for the superuser that the server was made with."""
+
+    @property
+    def owned_count(self) -> int:
+        """How many objects it owns in all."""
+        return sum(self.owned_counts.values())
+
+    @property
+    def owned_in(self) -> frozenset[str]:
+        """Where it owns objects."""
+        return frozenset(self.owned_counts)
 
 
 @dataclass(frozen=True)

@@ -96,3 +96,51 @@ def test_what_a_weak_admin_cannot_do_is_said_first(server: PostgreSQLServer) -> 
         engine.four_runs(user("theirs", connection_limit=3))
     for attribute in ("superuser", "replication", "bypass_rls"):
         assert engine.one(user("new", **{attribute: True}), check=True)["reason"] == "PrivilegeMissing"
+
+
+@pytest.mark.feature("D01", "D02", "D04", "D05", "D06", "L03", "I11")
+def test_the_life_of_a_database(engine: Engine) -> None:
+    first, second, reader, name = "first", "second", "reader", 'da"ta %s'
+    before = engine.server.query("SELECT to_jsonb(m) - 'oid' FROM pg_auth_members m ORDER BY 1")
+    engine.four_runs(*(user(one, login=False) for one in (first, second, reader)))
+    declared = {
+        "kind": "database",
+        "name": name,
+        "dbops_owner": owner("data", kind="Database"),
+        "owner": first,
+        "template": "template0",
+        "encoding": "UTF8",
+        "tablespace": "pg_default",
+        "connection_limit": 5,
+        "extensions": [{"name": "hstore", "schema": "ext", "version": "1.4"}, {"name": "citext"}],
+        "schemas": [{"name": "ext"}, {"name": "app", "owner": first}],
+        "default_privileges": [
+            {"role": reader, "schema": "app", "object_type": kind, "privileges": ["ALL"]}
+            for kind in ("tables", "sequences", "functions", "types")
+        ],
+    }
+    engine.four_runs(declared)
+    changed = {
+        "owner": second,
+        "connection_limit": -1,
+        "is_template": True,
+        "extensions": [{"name": "hstore", "version": "1.8"}, {"name": "citext", "state": "absent"}],
+        "schemas": [{"name": "app", "owner": second}, {"name": "more"}],
+        "default_privileges": [
+            {"role": reader, "schema": "app", "object_type": "tables", "privileges": ["SELECT"], "granted_by": first}
+        ],
+    }
+    engine.four_runs(declared | changed)
+    query = (
+        "SELECT pg_get_userbyid(defaclrole), defaclobjtype::text, grantee::regrole::text, privilege_type"
+        " FROM pg_default_acl, aclexplode(defaclacl)"
+    )
+    assert engine.server.query(query, dbname=name) == [(first, "r", reader, "SELECT")]
+    query = "SELECT extname::text, extversion FROM pg_extension WHERE extname <> 'plpgsql'"
+    assert engine.server.query(query, dbname=name) == [("hstore", "1.8")]
+    query = "SELECT nspname::text FROM pg_namespace WHERE nspowner = 'second'::regrole"
+    assert engine.server.query(query, dbname=name) == [("app",)]
+    going = [user(one, state="absent") for one in (first, second, reader)]
+    engine.four_runs(declared | {"state": "absent"}, *going)
+    assert engine.server.query("SELECT 1 FROM pg_database WHERE datname = %s", [name]) == []
+    assert engine.server.query("SELECT to_jsonb(m) - 'oid' FROM pg_auth_members m ORDER BY 1") == before
