@@ -58,7 +58,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         client.on_write = controller.written
         controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
         stack.push_async_callback(controller.templates.close)
-        controller.lanes = ServerLanes(pool, settings, metrics, wake=controller.wake)
+        controller.lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)
         watches = _metadata_watches(client, store, settings, controller)
         state = health.Health(
             beat=lambda: controller.beat,

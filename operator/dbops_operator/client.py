@@ -19,10 +19,9 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from dbops_operator.keys import Key
-from dbops_operator.resources import RESOURCES, path_of
+from dbops_operator.resources import FIELD_MANAGER, RESOURCES, path_of
 
 IN_FLIGHT = 16
-FIELD_MANAGER = "dbops-operator"
 PAGE = 500
 TIMEOUT = 30.0
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

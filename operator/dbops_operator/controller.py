@@ -20,7 +20,7 @@ from dbops_operator.client import ApiError, Client
 from dbops_operator.context import Context, Reconcilers
 from dbops_operator.events import Events
 from dbops_operator.keys import Key
-from dbops_operator.logs import object_of_log
+from dbops_operator.logs import Subject, subject
 from dbops_operator.metrics import Metrics
 from dbops_operator.queue import Queue
 from dbops_operator.resources import OWN_KINDS, REFERRED_KINDS
@@ -183,7 +183,7 @@ class Controller:
     async def _work(self, key: Key, priority: Priority) -> None:
         """Have one key worked on, and tell the queue how it went."""
         _in_work.set(key)
-        object_of_log.set(key.ref)
+        subject.set(Subject(object=key.ref))
         begin = self._clock()
         needs: set[Key] = set()
         self._cancels[key] = cancel = asyncio.Event()
@@ -196,6 +196,7 @@ class Controller:
                 verdict = Done()
         except ApiError as error:
             logger.warning("%s: the API server said: %s", key.ref, error)
+            verdict = Retry(Reason.INTERNAL_ERROR, after=getattr(error, "retry_after", None))
         except DbopsError as error:
             logger.warning("%s: %s: %s", key.ref, error.reason, error.message)
             verdict = Retry(error.reason)

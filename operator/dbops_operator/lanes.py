@@ -20,8 +20,10 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator import audit
 from dbops_operator.breaker import Breaker
 from dbops_operator.keys import Key
+from dbops_operator.logs import Subject, subject
 from dbops_operator.metrics import Metrics
 from dbops_operator.settings import Settings
 from dbops_operator.work import Item, Outcome, Priority, RunFailed, Runner, RunNotStarted, ServerTarget, UnitOfWork
@@ -48,6 +50,8 @@ class Pending:
     check: bool
     priority: Priority
     future: asyncio.Future[ObjectResult]
+    subject: Subject | None = None
+    """What the caller's log lines say; told the run's name."""
     given_up: bool = False
     """Nobody waits for it any more, or only for an end between two of its steps."""
     number: int = field(default_factory=lambda: next(_numbers))
@@ -95,12 +99,17 @@ class ServerLanes:
         metrics: Metrics,
         *,
         wake: Callable[[Key, Priority], None],
+        editor: Callable[[Key], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Have units of work done by RUNNER; WAKE has an object looked at whose server is reachable again."""
+        """Have units of work done by RUNNER; WAKE has an object looked at whose server is reachable again.
+
+        EDITOR gives the last editor of an object, for the audit trail.
+        """
         self._runner = runner
         self._metrics = metrics
         self._wake = wake
+        self._editor = editor
         self._clock = clock
         self._lanes: dict[str, _Lane] = {}
         self._sound = asyncio.Semaphore(settings.max_concurrent_runs)
@@ -123,7 +132,7 @@ class ServerLanes:
             lane.refused.add(key)
             return _failed(item.ref, Reason.CONNECTION_FAILED, f"{lane.breaker.message} (not tried again yet)")
         future: asyncio.Future[ObjectResult] = asyncio.get_running_loop().create_future()
-        pending = Pending(key, target, item, check, priority, future)
+        pending = Pending(key, target, item, check, priority, future, subject.get())
         lane.pending.append(pending)
         self._show(lane)
         if lane.task is None:
@@ -225,8 +234,19 @@ class ServerLanes:
         by_ref = {one.item.ref: one for one in unit}
         cancels: asyncio.Queue[str] = asyncio.Queue()
 
+        run = ""
+
+        def begin(name: str) -> None:
+            nonlocal run
+            run = name
+            for one in unit:
+                if one.subject:
+                    one.subject.run = name
+
         def take(result: ObjectResult) -> None:
             if result.ref in by_ref:
+                if not unit[0].check:
+                    audit.record(result, server=lane.name, run=run, editor=self._editor(by_ref[result.ref].key))
                 _give(by_ref[result.ref], result)
             else:
                 logger.error("InternalError: a run gave a result for %s, which it was not asked for", result.ref)
@@ -239,7 +259,7 @@ class ServerLanes:
             deadline=DEADLINE + DEADLINE_PER_OBJECT * len(unit),
         )
         try:
-            outcome = await self._runner.run(work, on_result=take, cancels=cancels)
+            outcome = await self._runner.run(work, on_run=begin, on_result=take, cancels=cancels)
         except RunFailed as error:
             return error
         except Exception:  # whatever it is, nobody may wait for ever

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Log lines of the operator, as text or as JSON, each with the object that is being worked on.
+"""Log lines of the operator, as text or as JSON, each with the object that is being worked on and the run's name.
 
 Set up once by the operator's start.
 """
@@ -9,12 +9,31 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-object_of_log: contextvars.ContextVar[str] = contextvars.ContextVar("object_of_log", default="")
-"""The ref of the object that the current task works on."""
 
+@dataclass
+class Subject:
+    """What a task works on: an object's ref, and the run that worked on it last."""
+
+    object: str = ""
+    run: str = ""
+
+
+subject: contextvars.ContextVar[Subject | None] = contextvars.ContextVar("subject", default=None)
+"""Of the current task and of those that it starts; the lanes add the run's name when there is one."""
+
+FIELDS = ("object", "run", "server", "database", "editor")
+"""What a line may say beside its message: from the call's `extra`, or from `subject`."""
 _NOISY = ("aiohttp", "asyncio", "kopf", "kubernetes", "urllib3")
+
+
+def fields(record: logging.LogRecord) -> dict[str, str]:
+    """What is to be said of RECORD beside its message."""
+    about = subject.get() or Subject()
+    found = {name: getattr(record, name, "") or getattr(about, name, "") for name in FIELDS}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,9 +46,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **fields(record),
         }
-        if object_of_log.get():
-            line["object"] = object_of_log.get()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -40,7 +58,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        record.object = f" [{object_of_log.get()}]" if object_of_log.get() else ""
+        record.about = "".join(f" {name}={value}" for name, value in fields(record).items())
         return super().format(record)
 
 
@@ -50,7 +68,7 @@ def set_up(*, level: str, form: str) -> None:
     if form == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s%(object)s %(message)s"))
+        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s%(about)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -54,8 +54,9 @@ class MetadataWatch:
             except Gone:
                 version = ""
             except ApiError as error:
-                logger.warning("watch of %ss: %s; again in %.0f s", self.kind, error, pause)
-                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 (no cryptography)
+                wait = max(pause, getattr(error, "retry_after", None) or 0.0)
+                logger.warning("watch of %ss: %s; again in %.0f s", self.kind, error, wait)
+                await asyncio.sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 (no cryptography)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 
     async def _watch(self, version: str) -> str:

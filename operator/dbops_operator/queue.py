@@ -101,7 +101,8 @@ class Queue:
             case Wait():
                 self.after(key, self._spread(WAIT_LOOK), now=now, priority=Priority.PERIODIC)
             case Retry():
-                self.after(key, self._backoff(key, FIRST_RETRY, LONGEST_RETRY), now=now, priority=Priority.RETRY)
+                pause = max(self._backoff(key, FIRST_RETRY, LONGEST_RETRY), verdict.after or 0.0)
+                self.after(key, pause, now=now, priority=Priority.RETRY)
             case Human():
                 self.after(key, self._backoff(key, FIRST_HUMAN, LONGEST_HUMAN), now=now, priority=Priority.RETRY)
 

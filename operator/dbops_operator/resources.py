@@ -12,6 +12,8 @@ from dbops_operator.keys import Key
 
 GROUP = "dbops.dbprovision.io"
 VERSION = "v1alpha1"
+FIELD_MANAGER = "dbops-operator"
+"""Under which the operator writes."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ Of Secrets, ConfigMaps and Namespaces only metadata is here. Pure: no I/O.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntFlag
 from typing import Any
 
+from dbops_operator.audit import last_editor
 from dbops_operator.keys import Key
-from dbops_operator.resources import OWN_KINDS
+from dbops_operator.resources import FIELD_MANAGER, OWN_KINDS
 
 Body = Mapping[str, Any]
 # A name of its own, since `list` in the class below is a method.
@@ -52,15 +54,20 @@ Changes = list[tuple[Key, Change]]
 
 
 class Store:
-    """Bodies by key. Fields that nobody reads (managedFields) are dropped."""
+    """Bodies by key. Of managedFields only the last editor's name is kept: they are half of a body."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._kinds: dict[str, dict[Key, Body]] = {}
+        self._editors: dict[Key, str] = {}
 
     def get(self, key: Key) -> Body | None:
         """The last sight of an object; None if there is none."""
         return self._kinds.get(key.kind, {}).get(key)
+
+    def editor(self, key: Key) -> str:
+        """Who edited an object of ours last, by field manager; "" if that is not known."""
+        return self._editors.get(key, "")
 
     def list(self, kind: str, namespace: str | None = None) -> Bodies:
         """All objects of a KIND, in one NAMESPACE or in all."""
@@ -82,6 +89,8 @@ class Store:
         old = known.get(key)
         if old is not None and _is_older(body, old):
             return Change.NONE
+        if key.kind in OWN_KINDS and (editor := last_editor(body, but=FIELD_MANAGER)):
+            self._editors[key] = sys.intern(editor)
         known[key] = {
             **body,
             "metadata": {name: value for name, value in body["metadata"].items() if name != "managedFields"},
@@ -90,6 +99,7 @@ class Store:
 
     def remove(self, key: Key) -> Change:
         """Forget an object that is gone."""
+        self._editors.pop(key, None)
         return Change.NONE if self._kinds.get(key.kind, {}).pop(key, None) is None else Change.VANISHED
 
     def replace(self, kind: str, bodies: Iterable[Body], *, namespace: str = "") -> Changes:

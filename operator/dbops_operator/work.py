@@ -37,9 +37,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Retry:
-    """Did not work and may pass by itself: tried again with growing pauses."""
+    """Did not work and may pass by itself: tried again with growing pauses, but not before AFTER seconds."""
 
     reason: Reason
+    after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,13 @@ class Runner(Protocol):
         self,
         unit: UnitOfWork,
         *,
+        on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
     ) -> Outcome:
-        """Do UNIT; ON_RESULT gets each object's result the moment it is final; refs put into CANCELS are given up.
+        """Do UNIT; ON_RUN gets the name of the run that does it, ON_RESULT each object's result the moment it is final.
 
+        Refs put into CANCELS are given up.
         Raises RunFailed when the run broke; results given before stand.
         """
         ...

@@ -22,7 +22,7 @@ from dbops_operator.reconcile import in_use, measure, removal
 from dbops_operator.reconcile.common import Body, add_finalizer, converge, has_finalizer, level
 from dbops_operator.reconcile.common import remove_finalizer as let_go
 from dbops_operator.status import Condition
-from dbops_operator.work import Done, Human, Retry, ServerTarget, Verdict, Wait
+from dbops_operator.work import Done, Human, Priority, Retry, ServerTarget, Verdict, Wait
 
 DEFAULT_INTERVAL = 60.0
 RECOVERY_INTERVAL = 15.0
@@ -117,6 +117,10 @@ async def _failed(context: Context, body: Body, error: DbopsError, interval: flo
     before = status.condition(body, "Connected")
     news = not (before and before["status"] == "False" and before["reason"] == error.reason.value)
     await _write(context, body, report)
+    if news:
+        # Dependants say why they wait; another reason is no change of Ready that would wake them.
+        for child in removal.dependants_in_store(context, Key.of(body)):
+            context.wake(child, Priority.DEPENDENCY)
     if news and error.reason is not Reason.DEPENDENCY_NOT_READY:
         await context.events.record(body, "Warning", "ConnectionFailed", error.message)
     return _next_look(error.reason, interval)

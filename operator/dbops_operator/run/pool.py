@@ -60,7 +60,12 @@ class Pool:
         self._spawn(self._replace_old())
 
     async def run(
-        self, unit: UnitOfWork, *, on_result: Callable[[ObjectResult], None], cancels: asyncio.Queue[str]
+        self,
+        unit: UnitOfWork,
+        *,
+        on_run: Callable[[str], None],
+        on_result: Callable[[ObjectResult], None],
+        cancels: asyncio.Queue[str],
     ) -> Outcome:
         """Do UNIT in a run of its own. Raises RunFailed."""
         begin = time.monotonic()
@@ -68,6 +73,7 @@ class Pool:
         if run is None:
             run = await self._prepare()
         self._refill()
+        on_run(run.name)
         self._metrics.run_seconds.labels("prepare").observe(time.monotonic() - begin)
         self._metrics.run_objects.observe(len(unit.items))
         begin = time.monotonic()

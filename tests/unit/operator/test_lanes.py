@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import pytest
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, StepResult
 from dbops_operator.keys import Key
 from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_UNIT, Pending, ServerLanes, choose
+from dbops_operator.logs import Subject, fields, subject
 from dbops_operator.metrics import Metrics
 from dbops_operator.settings import Settings
 from dbops_operator.work import Item, Outcome, Priority, RunFailed, RunNotStarted, ServerTarget, UnitOfWork
@@ -41,11 +43,13 @@ class Runs:
         self,
         unit: UnitOfWork,
         *,
+        on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
     ) -> Outcome:
         self.units.append([item.ref for item in unit.items])
         self.at_work += 1
+        on_run(f"r{len(self.units)}")
         self.most_at_work = max(self.most_at_work, self.at_work)
         try:
             await turn()
@@ -76,6 +80,7 @@ class Bench:
             Settings(cluster_id="c", max_concurrent_runs=cores),
             Metrics(),
             wake=lambda key, _: self.woken.append(key),
+            editor=lambda key: f"editor-of-{key.name}",
             clock=lambda: self.now,
         )
 
@@ -297,3 +302,37 @@ def test_the_urgent_go_first_and_namespaces_take_turns() -> None:
 def test_a_unit_has_one_mode_and_each_object_once() -> None:
     twice = [pending(user("a")), pending(user("a")), pending(user("b"), check=True)]
     assert choose(twice) == [twice[0]]
+
+
+async def test_each_statement_is_in_the_audit_trail(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    steps = [StepResult("create", "user app", "CREATE ROLE app PASSWORD '********'", database="postgres")]
+    bench.runs.answers = lambda unit: [ObjectResult(item.ref, changed=True, steps=steps) for item in unit.items]
+    with caplog.at_level(logging.INFO, "dbops_operator.audit"):
+        await bench.converge(user("app"))
+    (line,) = [one for one in caplog.records if one.name == "dbops_operator.audit"]
+    assert line.getMessage() == steps[0].statement
+    assert fields(line) == {
+        "object": user("app").ref,
+        "run": "r1",
+        "server": TARGET.lane,
+        "database": "postgres",
+        "editor": "editor-of-app",
+    }
+
+
+async def test_what_was_only_compared_is_not_in_the_audit_trail(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    steps = [StepResult("create", "user app", "CREATE ROLE app")]
+    bench.runs.answers = lambda unit: [ObjectResult(item.ref, changed=True, steps=steps) for item in unit.items]
+    with caplog.at_level(logging.INFO, "dbops_operator.audit"):
+        await bench.lanes.converge(TARGET, {}, key=user("app"), priority=Priority.PERIODIC, check=True)
+    assert not caplog.records
+
+
+async def test_the_log_of_an_object_names_its_run() -> None:
+    bench = Bench()
+    about = Subject(object=user("app").ref)
+    subject.set(about)
+    await bench.lanes.converge(TARGET, {}, key=user("app"), priority=Priority.CHANGE)
+    assert about.run == "r1"
