@@ -33,7 +33,7 @@ def exists(postgres: PostgreSQLServer, name: str) -> bool:
     return bool(postgres.query(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))
 
 
-@pytest.mark.feature("D01", "D08")
+@pytest.mark.feature("D08")
 async def test_a_database_becomes_ready_and_says_what_it_is(
     operator: Operator, postgres: PostgreSQLServer, name: str
 ) -> None:

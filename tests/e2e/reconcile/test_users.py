@@ -222,6 +222,19 @@ async def test_a_template(operator: Operator, postgres: PostgreSQLServer, can_lo
 
 
 @pytest.mark.feature("U04")
+async def test_tls_material_in_a_template(operator: Operator, postgres: PostgreSQLServer, name: str) -> None:
+    assert postgres.admin.ca_certificate
+    authority = postgres.admin.ca_certificate.read_text()
+    await operator.create_secret("tls", {"ca.crt": authority})
+    tls = {"enabled": True, "mode": "verify-full", "secretRef": {"name": "tls"}}
+    await operator.instance(postgres, tls=tls)
+    template = {"data": {"ca.pem": "{{ .CA }}", "mode": "{{ .SSLMode }}", "rest": "[{{ .TLSCert }}{{ .TLSKey }}]"}}
+    key = await create(operator, name, passwordSecret={"secretName": "mine", "secretTemplate": template})
+    await operator.run(key)
+    assert await operator.secret("mine") == {"ca.pem": authority, "mode": "verify-full", "rest": "[]"}
+
+
+@pytest.mark.feature("U04")
 @pytest.mark.parametrize("source", ["{{ .Username", "{{ nope }}", "{{ .Nope }}"])
 async def test_a_broken_template_is_a_clear_condition(
     operator: Operator, postgres: PostgreSQLServer, name: str, source: str
@@ -360,7 +373,6 @@ async def test_protection_by_annotation(operator: Operator, postgres: PostgreSQL
     assert not await operator.exists(key)
 
 
-@pytest.mark.feature("U09")
 async def test_owned_objects_block_the_drop(
     operator: Operator, postgres: PostgreSQLServer, name: str, unique: Callable[[str], str]
 ) -> None:
