@@ -32,6 +32,7 @@ def thing(desired: Desired) -> Thing:
 def needs(desired: Desired) -> set[Thing]:
     """Give what must be there, and right, before DESIRED can be worked on."""
     names: set[str | None] = set()
+    databases: set[Thing] = set()
     if isinstance(desired, DesiredUser):
         names = {desired.reassign_owned_to}
         if desired.present:
@@ -40,7 +41,9 @@ def needs(desired: Desired) -> set[Thing]:
         names = {desired.owner, *(schema.owner for schema in desired.schemas if schema.present)}
         for privilege in desired.default_privileges or ():
             names |= {privilege.role, privilege.granted_by}
-    return {("role", name) for name in names if name} - {thing(desired)}
+        if desired.template:
+            databases = {("database", desired.template)}
+    return ({("role", name) for name in names if name} | databases) - {thing(desired)}
 
 
 def ordered(declared: Sequence[Desired]) -> list[Desired]:

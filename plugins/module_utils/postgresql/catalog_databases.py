@@ -23,6 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
     ServerState,
     Sessions,
     Wanted,
+    WantedExtension,
 )
 
 # A session may be ended by its own role, by pg_signal_backend, and that of a superuser by superusers only.
@@ -101,8 +102,16 @@ def read_into(
     for name, database in found.items():
         state.databases[name] = _look_into(database, inside) if name in contents else database
     state.tablespaces = dict(reader.rows(_TABLESPACES))
-    if wanted.extensions and state.extensions is None:
+    if state.extensions is None and any(_lacks(state, one) for one in wanted.extensions):
         state.extensions = _available(reader)
+
+
+def _lacks(state: ServerState, wanted: WantedExtension) -> bool:
+    content = state.databases[wanted.database].content if wanted.database in state.databases else None
+    installed = content.extensions.get(wanted.name) if content else None
+    if installed is None:
+        return True
+    return wanted.version not in (None, installed.version) or wanted.schema not in (None, installed.schema)
 
 
 def _database(row: tuple[Any, ...]) -> Database:

@@ -35,16 +35,20 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.datab
     check_options,
     refuse_dropping,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.dependencies import without_database
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.encodings import (
     encoding_name,
     same_locale,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Database,
+    Dependencies,
+    OwnedObject,
+    Role,
     ServerState,
     Sessions,
     Wanted,
+    WantedExtension,
 )
 
 
@@ -63,7 +67,11 @@ def wanted(desired: DesiredDatabase) -> Wanted:
         databases=frozenset({desired.name, template} if desired.present else {desired.name}),
         contents=frozenset({desired.name} if desired.present else ()),
         copies=frozenset({(desired.name, template)} if desired.present and declares_content(desired) else ()),
-        extensions=any(one.present for one in desired.extensions),
+        extensions=frozenset(
+            WantedExtension(desired.name, one.name, one.version, one.schema)
+            for one in desired.extensions
+            if one.present
+        ),
     )
 
 
@@ -94,7 +102,7 @@ def predict(desired: DesiredDatabase, state: ServerState) -> None:
         gone = state.databases.pop(desired.name, None)
         if gone:
             # Roles that are to go as well are not held up any more by what was in it.
-            state.roles = {name: without_database(role, gone) for name, role in state.roles.items()}
+            state.roles = {name: _without(role, gone) for name, role in state.roles.items()}
         return
     template = state.databases[desired.template or "template1"]
     state.databases[desired.name] = replace(
@@ -131,13 +139,39 @@ def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]
     existing = state.databases.get(desired.name)
     if not desired.present:
         refuse_dropping(desired.name, state)
-        return plan_drop(desired, existing, state) if existing else Plan(drops=True)
+        return _plan_drop(desired, existing, state) if existing else Plan(drops=True)
     if existing is None:
         return plan_create(desired, state)
     return _plan_alter(desired, existing, state, memory)
 
 
-def plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState) -> Plan:
+def _without(role: Role, database: Database) -> Role:
+    """Give ROLE as it is when DATABASE and all that is in it are gone."""
+    had = role.dependencies
+    if had is None:
+        return role
+    counts = {where: count for where, count in had.owned_counts.items() if where != database.name}
+    mine = database.owner == role.name
+    if mine and "" in counts:
+        counts[""] -= 1
+    gone = OwnedObject("", "", quoted(database.name), "database")
+    owned = tuple(
+        one
+        for one in had.owned
+        if one.database != database.name and not (mine and one in (gone, replace(gone, name=database.name)))
+    )
+    privileges = {where: owners for where, owners in had.privileges_in.items() if where != database.name}
+    return replace(
+        role,
+        dependencies=Dependencies(
+            owned=owned,
+            owned_counts={where: count for where, count in counts.items() if count},
+            privileges_in=privileges,
+        ),
+    )
+
+
+def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState) -> Plan:
     """Plan the end of a database; its sessions are ended only where that was asked for."""
     target = f"database {existing.name}"
     name = Identifier(existing.name)

@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
-    Database,
     Dependencies,
     OwnedObject,
     Reader,
@@ -82,32 +80,6 @@ def owners(role: Role) -> set[str]:
     """Give the owners of what ROLE holds privileges on: only they can take them back, beside a superuser."""
     held = role.dependencies.privileges_in if role.dependencies else {}
     return {owner for those in held.values() for owner in those if owner}
-
-
-def without_database(role: Role, database: Database) -> Role:
-    """Give ROLE as it is when DATABASE and all that is in it are gone."""
-    had = role.dependencies
-    if had is None:
-        return role
-    counts = {where: count for where, count in had.owned_counts.items() if where != database.name}
-    mine = database.owner == role.name
-    if mine and "" in counts:
-        counts[""] -= 1
-    gone = OwnedObject("", "", quoted(database.name), "database")
-    owned = tuple(
-        one
-        for one in had.owned
-        if one.database != database.name and not (mine and one in (gone, replace(gone, name=database.name)))
-    )
-    privileges = {where: owners for where, owners in had.privileges_in.items() if where != database.name}
-    return replace(
-        role,
-        dependencies=Dependencies(
-            owned=owned,
-            owned_counts={where: count for where, count in counts.items() if count},
-            privileges_in=privileges,
-        ),
-    )
 
 
 def _names(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 
@@ -28,6 +28,15 @@ class Reader(Protocol):
         ...
 
 
+class WantedExtension(NamedTuple):
+    """An extension that is to be in a database, in any version and schema if None."""
+
+    database: str
+    name: str
+    version: str | None
+    schema: str | None
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What has to be read of a server for some declared objects."""
@@ -42,8 +51,8 @@ class Wanted:
     """Roles of which everything that depends on them is to be read (they are in `roles` as well)."""
     settings: frozenset[str] = frozenset()
     """Names of server settings, in lower case, whose rules are to be read."""
-    extensions: bool = False
-    """The extensions whose files are on the server."""
+    extensions: frozenset[WantedExtension] = frozenset()
+    """Where one is not as wanted, it matters what the server has files of."""
 
     def __or__(self, other: Wanted) -> Wanted:
         """Give both together."""
@@ -54,7 +63,7 @@ class Wanted:
             copies=self.copies | other.copies,
             dependencies=self.dependencies | other.dependencies,
             settings=self.settings | other.settings,
-            extensions=self.extensions or other.extensions,
+            extensions=self.extensions | other.extensions,
         )
 
 

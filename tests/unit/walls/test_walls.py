@@ -88,10 +88,16 @@ def offences(files: list[Path], forbidden: tuple[str, ...]) -> list[str]:
 
 
 def planning_files() -> list[Path]:
-    """Files of the engine that decide: core/plan*.py, and of each database the file of each kind."""
-    kinds = ("database", "grant", "role", "user")
-    named = [ENGINE / engine / f"{kind}.py" for engine in ("postgresql", "mysql") for kind in kinds]
-    return sorted({*ENGINE.rglob("plan*.py"), *(path for path in named if path.exists())})
+    """Files of the engine that decide: core/plan*.py, and of each database those of each kind and their helpers."""
+    patterns = ("database*", "grant*", "instance", "role*", "user*")
+    patterns += ("acting_as", "encodings", "memberships", "names", "settings", "versions")
+    found = {
+        path
+        for engine in ("postgresql", "mysql")
+        for pattern in patterns
+        for path in (ENGINE / engine).glob(f"{pattern}.py")
+    }
+    return sorted({*ENGINE.rglob("plan*.py"), *found})
 
 
 def test_operator_knows_no_database_driver() -> None:
@@ -139,7 +145,7 @@ def test_planning_is_pure() -> None:
     neighbours = tuple(
         f"{COLLECTION}.module_utils.{engine}.{name}"
         for engine in ("postgresql", "mysql")
-        for name in ("catalog", "connection")
+        for name in ("apply", "catalog", "catalog_databases", "connection", "dependencies", "ledger", "server")
     )
     assert offences(files, neighbours) == []
 
