@@ -62,7 +62,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         watches = _metadata_watches(client, store, settings, controller)
         state = health.Health(
             beat=lambda: controller.beat,
-            watches=lambda: {f"{one.kind} {one.namespace}".strip(): one.heard for one in watches},
+            watches=lambda: {(one.kind, one.namespace): one.heard for one in watches},
         )
         for runner in await health.serve(state, metrics, probes=probes, measures=measures):
             stack.push_async_callback(runner.cleanup)

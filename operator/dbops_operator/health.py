@@ -20,10 +20,14 @@ OLDEST_WATCH = 330.0
 """Bookmarks come every minute, and the server ends each watch after four."""
 
 
+Watched = tuple[str, str]
+"""A kind, and the namespace in which it is watched; "" for all."""
+
+
 class Health:
     """What is asked for the answers: the time of the loop's last turn, and of each watch's last sign of life."""
 
-    def __init__(self, *, beat: Callable[[], float], watches: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(self, *, beat: Callable[[], float], watches: Callable[[], Mapping[Watched, float]]) -> None:
         """BEAT and WATCHES give monotonic seconds."""
         self.ready = False
         self._beat = beat
@@ -33,8 +37,8 @@ class Health:
         """What is wrong; empty when all is well."""
         now = time.monotonic()
         found = ["the control loop hangs"] if now - self._beat() > OLDEST_BEAT else []
-        dead = [name for name, heard in self._watches().items() if now - heard > OLDEST_WATCH]
-        return found + [f"the watch of {name} is dead" for name in dead]
+        dead = [watched for watched, heard in self._watches().items() if now - heard > OLDEST_WATCH]
+        return found + [f"the watch of {' in '.join(filter(None, watched))} is dead" for watched in dead]
 
 
 def address(text: str) -> tuple[str, int] | None:
@@ -59,8 +63,8 @@ async def serve(health: Health, metrics: Metrics, *, probes: str, measures: str)
 
     async def measure(_: web.Request) -> web.Response:
         now = time.monotonic()
-        for name, heard in health._watches().items():
-            metrics.watch_age.labels(name, "").set(now - heard)
+        for watched, heard in health._watches().items():
+            metrics.watch_age.labels(*watched).set(now - heard)
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     runners = []

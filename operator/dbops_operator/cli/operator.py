@@ -57,8 +57,14 @@ def _checked(read: Callable[[str], Any], *, keep: bool = False) -> Callable[[cli
     default=lambda: os.environ.get("POD_NAMESPACE", DEFAULT_NAMESPACE),
     help=f"Where the operator keeps its own Secrets; default: $POD_NAMESPACE or {DEFAULT_NAMESPACE}.",
 )
-@click.option("--standby-runs", default=2 * cores(), show_default=True, help="Runs of ansible-runner kept ready.")
-@click.option("--max-concurrent-runs", default=cores(), show_default=True, help="Runs at work at a time.")
+@click.option(
+    "--standby-runs", type=click.IntRange(min=0), default=2 * cores(), show_default=True,
+    help="Runs of ansible-runner kept ready.",
+)  # fmt: skip
+@click.option(
+    "--max-concurrent-runs", type=click.IntRange(min=1), default=cores(), show_default=True,
+    help="Runs at work at a time.",
+)  # fmt: skip
 @click.option(
     "--run-directory",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
