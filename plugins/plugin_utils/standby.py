@@ -133,7 +133,7 @@ class _Peer:
         """Take messages until the other side is gone, or the process that started us."""
         decoder = protocol.Decoder()
         while os.getppid() == parent:
-            readable, _, _ = select.select([self._connection], [], [], _SECONDS_BETWEEN_LOOKS)
+            readable, _ignored, _ignored = select.select([self._connection], [], [], _SECONDS_BETWEEN_LOOKS)
             if readable:
                 data = self._connection.recv(1 << 16)
                 if not data:

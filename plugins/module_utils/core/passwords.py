@@ -37,7 +37,7 @@ def generate(*, length: int = 32, special: bool = True, exclude: str = "") -> st
         raise ValueError(f"a password with one character of each kind has at least {len(admitted)}")
     everything = "".join(admitted)
     characters = [secrets.choice(group) for group in admitted]
-    characters += [secrets.choice(everything) for _ in range(length - len(admitted))]
+    characters += [secrets.choice(everything) for _ignored in range(length - len(admitted))]
     secrets.SystemRandom().shuffle(characters)
     return "".join(characters)
 

@@ -77,4 +77,4 @@ class Joined:
         object.__setattr__(self, "separator", separator)
 
 
-Part = Identifier | Literal | Secret | Keyword | Statement | Joined
+Part = Identifier | Literal | Secret | Keyword | Statement | Joined  # pylint: disable=unsupported-binary-operation

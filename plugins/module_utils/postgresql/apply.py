@@ -47,7 +47,7 @@ def apply(steps: Sequence[Step], applying: Applying, *, closing: Callable[[], No
 
     Raises DbopsError; steps that put back what was taken for a moment are sent in any case.
     """
-    batches = [list(batch) for _, batch in itertools.groupby(steps, key=_batch)]
+    batches = [list(batch) for _ignored, batch in itertools.groupby(steps, key=_batch)]
     done: list[Step] = []
     try:
         for number, batch in enumerate(batches):

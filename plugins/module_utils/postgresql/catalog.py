@@ -131,10 +131,10 @@ def rights(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Any]
         return {}
     modern = versions.has(versions.MEMBERSHIP_OPTIONS, reader.version_number)
     rows = reader.rows(_RIGHTS.format(set="SET" if modern else "MEMBER"), [list(names)])
-    administers = frozenset(name for name, _, _, administrator in rows if administrator)
+    administers = frozenset(name for name, _ignored, _ignored, administrator in rows if administrator)
     return {
-        "inherits": frozenset(name for name, usage, _, _ in rows if usage),
-        "member_of": frozenset(name for name, _, settable, _ in rows if settable),
+        "inherits": frozenset(name for name, usage, _ignored, _ignored in rows if usage),
+        "member_of": frozenset(name for name, _ignored, settable, _ignored in rows if settable),
         "administers": administers if modern else None,
     }
 

@@ -133,8 +133,8 @@ def _content(session: Reader) -> DatabaseContent:
     schemas = session.rows(_SCHEMAS)
     return DatabaseContent(
         extensions={name: Extension(*fields) for name, *fields in session.rows(_EXTENSIONS)},
-        schemas={name: owner for name, owner, _ in schemas},
-        schema_content={name: tuple(content) for name, _, content in schemas if content},
+        schemas={name: owner for name, owner, _ignored in schemas},
+        schema_content={name: tuple(content) for name, _ignored, content in schemas if content},
         default_acls=tuple(
             DefaultAcl(grantor, schema, kind, grantee, frozenset(privileges), frozenset(grantable))
             for grantor, schema, kind, grantee, privileges, grantable in session.rows(_DEFAULT_ACLS)

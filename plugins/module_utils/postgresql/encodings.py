@@ -58,11 +58,11 @@ def same_locale(one: str, other: str) -> bool:
 
 def encoding_of_locale(locale: str) -> str | None:
     """Give the encoding that a locale's name says it needs, None for C, POSIX and names that say nothing."""
-    _, dot, codeset = locale.partition(".")
+    _ignored, dot, codeset = locale.partition(".")
     return encoding_name(codeset.partition("@")[0]) if dot else None
 
 
 def _locale_key(locale: str) -> tuple[str, str, str]:
-    rest, _, modifier = locale.partition("@")
-    language, _, codeset = rest.partition(".")
+    rest, _ignored, modifier = locale.partition("@")
+    language, _ignored, codeset = rest.partition(".")
     return ("C" if language == "POSIX" else language, encoding_name(codeset) or codeset.lower(), modifier)

@@ -162,7 +162,7 @@ class Ledger:
             rows = self._session.rows("SELECT version FROM dbops.about")
             self.version = rows[0][0] if rows else VERSION
         wanted = list(things)
-        rows = self._session.rows(_ENTRIES, [[kind for kind, _ in wanted], [name for _, name in wanted]])
+        rows = self._session.rows(_ENTRIES, [[kind for kind, _ignored in wanted], [name for _ignored, name in wanted]])
         return {
             (row[0], row[1]): Entry(row[0], row[1], Owner(*row[2:6]), state=row[6], adopted=row[7], applied=row[8])
             for row in rows

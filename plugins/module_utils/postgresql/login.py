@@ -20,7 +20,8 @@ _WRONG_PASSWORD = "28P01"  # noqa: S105 (an SQLSTATE)
 
 def matches(connector: Connector, role: Role, user: DesiredUser) -> bool | None:
     """Whether ROLE has the password that USER declares; None when no login can tell."""
-    assert user.password
+    if not user.password:
+        raise AssertionError("the caller has looked")
     if passwords.is_verifier(user.password):
         return None
     try:
@@ -39,7 +40,8 @@ def verify(connector: Connector, role: Role | None, user: DesiredUser, *, now: d
     obstacle = _obstacle(role, user, now)
     if obstacle:
         return _unknown(obstacle)
-    assert user.password
+    if not user.password:
+        raise AssertionError("the caller has looked")
     try:
         connector.try_login(user.name, user.password, connector.database)
     except ConnectError as error:

@@ -211,7 +211,8 @@ class Server:
                 reason = Reason.PRIVILEGE_MISSING if not self.facts.admin.create_db else Reason.CONFLICT
                 raise DbopsError(reason, self.state.ledger_problem)
             self._make_ledger()
-        assert self.ledger
+        if not self.ledger:
+            raise AssertionError("the caller has looked")
         self.ledger.require_writable()
         return self.ledger
 

@@ -21,11 +21,9 @@ class Reader(Protocol):
     @property
     def version_number(self) -> int:
         """The server's version, such as 170010."""
-        ...
 
     def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Give all rows of QUERY, a constant text with psycopg's placeholders."""
-        ...
 
 
 class WantedExtension(NamedTuple):

@@ -162,7 +162,7 @@ def _plan_attributes(desired: DesiredUser, role: Role | None, state: ServerState
     now = role or _NEW
     words: list[Part] = []
     differences: list[Difference] = []
-    for option, keyword, field, _ in _FLAGS:
+    for option, keyword, field, _ignored in _FLAGS:
         value = getattr(desired, option)
         if value is not None and value != getattr(now, option):
             _require_attribute(option, keyword, now, state)
@@ -179,7 +179,8 @@ def _plan_attributes(desired: DesiredUser, role: Role | None, state: ServerState
         words.append(Statement("VALID UNTIL {}", Literal(text)))
         differences.append(Difference("validUntil", text, _until(now.valid_until)))
     if _password_differs(desired, role):
-        assert desired.password
+        if not desired.password:
+            raise AssertionError("the caller has looked")
         verifier = desired.password if passwords.is_verifier(desired.password) else None
         words.append(Statement("PASSWORD {}", Secret(verifier or passwords.scram_verifier(desired.password))))
         differences.append(Difference("password", "as declared", "another" if role else "none"))
@@ -249,7 +250,7 @@ def observed(desired: DesiredUser, state: ServerState) -> dict[str, Any]:
     if role is None:
         return {"exists": desired.name in state.role_names, "name": desired.name}
     facts: dict[str, Any] = {"exists": True, "name": role.name}
-    facts |= {option: getattr(role, option) for option, _, _, _ in _FLAGS}
+    facts |= {flag[0]: getattr(role, flag[0]) for flag in _FLAGS}
     facts |= {
         "connection_limit": role.connection_limit,
         "valid_until": None if role.valid_until is None else _until(role.valid_until),
