@@ -99,7 +99,7 @@ class Ansible:
             file = self.write("variables.json", json.dumps(variables))
             file.chmod(0o600)
             extra = ["-e", f"@{file}"]
-        command = [str(BIN / "ansible-playbook"), "-i", "localhost,", str(playbook), *extra, *map(str, arguments)]
+        command = [str(BIN / "ansible-playbook"), str(playbook), *extra, *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.folder, env={**self.environment, **(environment or {})}, capture_output=True, text=True,
             check=False, timeout=180,

@@ -56,6 +56,9 @@ def test_nothing_that_a_run_says_or_leaves_holds_a_secret(
         {f"{module}converge": {"objects": [{"kind": "database_user", "name": user, "passwort": "{{ two }}"}]}},
         {f"{module}converge": {"objects": ["password={{ two }}", "{{ two }}"]}},
     ]
+    if way == "async":
+        # Each costs seconds; wrong options are refused before any module is sent.
+        tasks = tasks[:4]
     tasks = [{**task, **WAYS[way], "ignore_errors": True} for task in tasks]
     run = ansible.tasks(
         *tasks, connection=postgres.admin.options() | {"login_password": "{{ admin }}"}, environment=LOUD,
@@ -64,7 +67,7 @@ def test_nothing_that_a_run_says_or_leaves_holds_a_secret(
     )  # fmt: skip
     assert run.status == 0, run.output
     results = [one for one in run.results if one["result"].get("ansible_job_id") is None or "changed" in one["result"]]
-    assert [one["status"] for one in results] == ["ok"] * 2 + ["failed"] * 6
+    assert [one["status"] for one in results] == ["ok"] * 2 + ["failed"] * (len(tasks) - 2)
     assert ansible.log.read_text(encoding="utf-8"), "the log was looked at"
     # Ansible's wrapper of async tasks looks every five seconds whether it may tidy up.
     wait_until(lambda: not [*ansible.folder.glob("remote/*/*")], what="Ansible removes what it sent")
