@@ -180,8 +180,10 @@ def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState)
     if existing.is_template:
         unset = Statement("ALTER DATABASE {} IS_TEMPLATE false", name)
         steps.append(Step(Action.ALTER, target, unset, before=True, after=False, changes=False))
-    # FORCE ends the sessions and drops without leaving a gap in which new ones could come.
-    template = "DROP DATABASE IF EXISTS {} WITH (FORCE)" if desired.end_sessions else "DROP DATABASE IF EXISTS {}"
+    # FORCE ends the sessions and drops without leaving a gap in which new ones could come. Without superuser it
+    # fails where autovacuum is at work, which a plain DROP ends by itself.
+    force = desired.end_sessions and (existing.sessions.count > 0 or state.facts.admin.superuser)
+    template = "DROP DATABASE IF EXISTS {} WITH (FORCE)" if force else "DROP DATABASE IF EXISTS {}"
     drop = Statement(template, name)
     steps.append(Step(Action.DROP, target, drop, before=existing.name, destructive=True, transactional=False))
     return Plan(

@@ -17,8 +17,6 @@ _SERVER = (  # noqa: SIM905 (a list would be 37 lines)
 _OTHER_NAMES = {
     "abc": "WIN1258",
     "alt": "WIN866",
-    "ascii": "SQL_ASCII",
-    "ansix341968": "SQL_ASCII",
     "iso88591": "LATIN1",
     "iso88592": "LATIN2",
     "iso88593": "LATIN3",
@@ -37,13 +35,15 @@ _OTHER_NAMES = {
     "win": "WIN1251",
 }
 
-_BY_NAME = {
+SERVER_NAMES = {
     **_OTHER_NAMES,
     **{"".join(filter(str.isalnum, name.lower())): name for name in _SERVER},
     **{f"windows{name[3:]}": name for name in _SERVER if name.startswith("WIN")},
-    # As locales of the C library spell them.
-    **{f"cp{name[3:]}": name for name in _SERVER if name.startswith("WIN")},
 }
+"""Every name that the server takes for one of these."""
+
+# The C library has names of its own in locales.
+_BY_NAME = SERVER_NAMES | {f"cp{name[3:]}": name for name in _SERVER if name.startswith("WIN")}
 
 
 def encoding_name(name: str) -> str | None:

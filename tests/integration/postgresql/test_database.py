@@ -13,6 +13,9 @@ import pytest
 from integration.postgresql.engine import Engine, user
 from psycopg import sql
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.encodings import SERVER_NAMES
+from localstack.postgresql import PostgreSQLServer
+
 Unique = Callable[[str], str]
 
 
@@ -330,3 +333,9 @@ def test_names_that_do_not_fit_are_refused_by_their_bytes(engine: Engine, unique
         ):
             result = engine.one(declared, check=True)
             assert (result["reason"], result["field"]) == ("InvalidSpec", field), declared
+
+
+def test_encodings_are_named_as_the_server_names_them(postgres: PostgreSQLServer) -> None:
+    for name, canonical in SERVER_NAMES.items():
+        (row,) = postgres.query("SELECT pg_encoding_to_char(pg_char_to_encoding(%s))", [name])
+        assert row == (canonical,), name
