@@ -9,7 +9,8 @@ and nothing here is made from a secret option. Pure: also imported by the operat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field  # pylint: disable=unused-import (a field named `field` hides it)
+# A field named `field` hides the import from pylint.
+from dataclasses import asdict, dataclass, field  # pylint: disable=unused-import
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
