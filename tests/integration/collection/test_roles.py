@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from ansible_runs import Ansible
 
 from localstack.postgresql import Login, PostgreSQLServer
 
 Unique = Callable[[str], str]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def prefixed(prefix: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -104,25 +101,3 @@ def test_a_whole_server_in_one_variables_file(
     assert again.changed == 0
     assert "changed=0" in again.output
     assert "changed=0" in ansible.play("dbprovision.dbops.server", "--check", "--diff", variables=variables).output
-
-
-@pytest.mark.parametrize("role", ["converge", "database", "database_instance", "database_user"])
-def test_a_role_has_all_options_of_its_module_as_variables(role: str) -> None:
-    from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
-
-    spec = argument_specs.spec_of_list() if role == "converge" else argument_specs.spec_of(role)
-    folder = ROOT / "roles" / role
-    module = "database_instance_info" if role == "database_instance" else role
-    tasks = yaml.safe_load((folder / "tasks" / "main.yml").read_text(encoding="utf-8"))
-    call = next(task for task in tasks if f"dbprovision.dbops.{module}" in task)
-    given = call[f"dbprovision.dbops.{module}"]
-    assert set(given) == set(spec)
-    for option, value in given.items():
-        assert value in (f"{{{{ {role}_{option} | default(omit) }}}}", f"{{{{ {role}_{option} }}}}")
-    declared = yaml.safe_load((folder / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
-    options = declared["argument_specs"]["main"]["options"]
-    extra = set() if role == "converge" else {f"{role}_before", f"{role}_after"}
-    assert set(options) == {f"{role}_{option}" for option in spec} | extra
-    secret = {f"{role}_{option}" for option, one in spec.items() if one.get("no_log")}
-    assert {name for name, one in options.items() if one.get("no_log")} == secret
-    assert all(name.startswith(f"{role}_") for name in yaml.safe_load((folder / "defaults" / "main.yml").read_text()))
