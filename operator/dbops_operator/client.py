@@ -19,7 +19,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from dbops_operator.keys import Key
-from dbops_operator.resources import FIELD_MANAGER, RESOURCES, path_of
+from dbops_operator.resources import FIELD_MANAGER, RESOURCES, ImpossibleName, path_of
 
 IN_FLIGHT = 16
 PAGE = 500
@@ -97,8 +97,12 @@ class Client:
         await self._rest.close()
 
     async def get(self, key: Key) -> Body:
-        """Read one object. Raises NotFound."""
-        return await self._json("GET", path_of(key))
+        """Read one object. Raises NotFound, also for a name that no object can have: users write such names."""
+        try:
+            path = path_of(key)
+        except ImpossibleName as error:
+            raise NotFound(str(error)) from error
+        return await self._json("GET", path)
 
     async def list(self, kind: str, namespace: str = "", *, label_selector: str = "") -> Bodies:
         """Read all objects of a KIND, in one NAMESPACE or in all, page by page. `kind` is set in each body."""

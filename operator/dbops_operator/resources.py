@@ -6,6 +6,7 @@ Used by the client to build paths and by the watches to know what to watch. Pure
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dbops_operator.keys import Key
@@ -14,6 +15,11 @@ GROUP = "dbops.dbprovision.io"
 VERSION = "v1alpha1"
 FIELD_MANAGER = "dbops-operator"
 """Under which the operator writes."""
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+
+
+class ImpossibleName(ValueError):  # noqa: N818
+    """No object of the kinds here can have this name; in a path, `..` or a slash would lead to another object."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,13 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Path of the collection (of one NAMESPACE, or of all), of one object, or of its SUBRESOURCE."""
+        """Path of the collection (of one NAMESPACE, or of all), of one object, or of its SUBRESOURCE.
+
+        Raises ImpossibleName: names come from what users write.
+        """
+        for part in (namespace, name):
+            if part and not _NAME.fullmatch(part):
+                raise ImpossibleName(f"no {self.kind} can be at {namespace}/{name}")
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
         if self.namespaced and namespace:
             parts += ["namespaces", namespace]
@@ -67,5 +79,7 @@ REFERRED_KINDS = frozenset(one.kind for one in REFERRED)
 
 
 def path_of(key: Key, subresource: str = "") -> str:
-    """Path of one object, or of its SUBRESOURCE. Raises KeyError for an unknown kind."""
+    """Path of one object, or of its SUBRESOURCE. Raises KeyError for an unknown kind, and ImpossibleName."""
+    if not key.name:
+        raise ImpossibleName(f"a {key.kind} without a name")
     return RESOURCES[key.kind].path(key.namespace, key.name, subresource)
