@@ -9,6 +9,7 @@ and nothing here is made from a secret option. Pure: also imported by the operat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
 # A field named `field` hides the import from pylint.
 from dataclasses import asdict, dataclass, field  # pylint: disable=unused-import
 from typing import Any, Self
