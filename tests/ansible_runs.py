@@ -53,9 +53,13 @@ class Run:
 class Ansible:
     """Runs playbooks in FOLDER."""
 
-    def __init__(self, folder: Path, *, collections: Path | None = None) -> None:
-        """Keep everything in FOLDER; COLLECTIONS is where to find ours, the checkout if not given."""
+    def __init__(self, folder: Path, *, collections: Path | None = None, packages: Sequence[Path] = ()) -> None:
+        """Keep everything in FOLDER; COLLECTIONS is where to find ours, the checkout if not given.
+
+        With PACKAGES, Python looks for packages there only: it does not know the checkout, as the environment does.
+        """
         self.folder = folder
+        self.command = [str(BIN / "ansible-playbook")]
         self.log = folder / "ansible.log"
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -76,6 +80,10 @@ class Ansible:
         if collections:
             self.environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
             self.environment["ANSIBLE_COLLECTIONS_SCAN_SYS_PATH"] = "False"
+        if packages:
+            # Without the module `site`, which reads the .pth file that leads to the checkout.
+            self.command = [sys.executable, "-S", "-m", "ansible", "playbook"]
+            self.environment["PYTHONPATH"] = os.pathsep.join(map(str, packages))
         for name in ("home", "tmp"):
             (folder / name).mkdir(parents=True)
 
@@ -99,7 +107,7 @@ class Ansible:
             file = self.write("variables.json", json.dumps(variables))
             file.chmod(0o600)
             extra = ["-e", f"@{file}"]
-        command = [str(BIN / "ansible-playbook"), str(playbook), *extra, *map(str, arguments)]
+        command = [*self.command, str(playbook), *extra, *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.folder, env={**self.environment, **(environment or {})}, capture_output=True, text=True,
             check=False, timeout=180,
