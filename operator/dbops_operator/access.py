@@ -36,6 +36,8 @@ TRUSTED_EXTENSIONS = frozenset(
         *("seg", "tablefunc", "tcn", "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp"),
     )
 )
+# Databases that every server has and nobody keeps data in.
+_TEMPLATES = frozenset({"", "template0", "template1"})
 _ATTRIBUTES = ("superuser", "createDB", "createRole", "replication", "bypassRLS")
 
 
@@ -92,9 +94,10 @@ def check_addresses(addresses: Iterable[str], *, port: int, api_addresses: Colle
         address = mapped or address
         if address.is_link_local and not settings.allow_link_local:
             raise _refused("resolves to a link-local address")
-        if address.is_loopback and not settings.allow_loopback:
+        # A connection to the unspecified address ends at this host.
+        if (address.is_loopback or address.is_unspecified) and not settings.allow_loopback:
             raise _refused("resolves to a loopback address")
-        if (address.is_unspecified or address.is_multicast) and not settings.allow_link_local:
+        if address.is_multicast:
             raise _refused("resolves to an address that is no server's")
         if str(address) in api_addresses and port == api_port and not settings.allow_api_server:
             raise _refused("is the API server of this cluster")
@@ -173,11 +176,16 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an object of another namespace is measured against. `own_names` are its namespace's own logins there."""
+    """What an object of another namespace is measured against."""
 
     namespace: str
     policy: AccessPolicy | None
     own_names: frozenset[str]
+    """Logins of the namespace on that server."""
+    own_databases: frozenset[str] = frozenset()
+    """Databases of the namespace on that server."""
+    awaited: frozenset[str] = frozenset()
+    """Logins that objects of the namespace declare there, and that are not (or not yet) known to be its own."""
 
     @property
     def ceiling(self) -> Ceiling:
@@ -192,6 +200,13 @@ def check_database(spec: DatabaseSpec, limits: Limits) -> None:
     block = spec.postgres
     if not block:
         return
+    if block.template not in _TEMPLATES | limits.own_databases:
+        # A copy holds all that is in its template.
+        raise DbopsError(
+            Reason.ACCESS_DENIED,
+            f"database {block.template} is not of namespace {limits.namespace}, so it cannot be copied from there",
+            field="spec.postgres.template",
+        )
     trusted = limits.ceiling.extensions if limits.ceiling.extensions is not None else TRUSTED_EXTENSIONS
     for extension in block.extensions or ():
         if extension.name not in trusted:
@@ -241,6 +256,10 @@ def _check_name(name: str, limits: Limits, *, field: str) -> None:
 def _check_role(name: str | None, limits: Limits, *, field: str) -> None:
     if not name or name in limits.own_names or name in (limits.ceiling.roles or ()):
         return
+    if name in limits.awaited:
+        raise DbopsError(
+            Reason.DEPENDENCY_NOT_READY, f"Waiting for the DatabaseUser of role {name} to be ready", field=field
+        )
     raise DbopsError(
         Reason.ACCESS_DENIED,
         f"role {name} is neither of namespace {limits.namespace} nor listed in the instance's "

@@ -14,7 +14,7 @@ from dbops_operator.api.common import DriftPolicy, InstanceReferences
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
 from dbops_operator.reconcile import measure, removal
-from dbops_operator.reconcile.common import Body, converge, report_failure
+from dbops_operator.reconcile.common import Body, converge, report_failure, settled
 from dbops_operator.resolve import Server
 from dbops_operator.settings import parse_duration
 from dbops_operator.status import RECONCILE_SUCCESS, Condition, Report
@@ -42,16 +42,30 @@ async def reach(context: Context, body: Body, spec: InstanceReferences) -> Reach
     if not foreign:
         return Reached(server, None)
     policy = server.spec.access_policy
-    return Reached(server, access.Limits(namespace, policy, _own_names(context, server.key, namespace)))
+    users, awaited = _own(context, server.key, namespace, "DatabaseUser", "username")
+    databases, _ = _own(context, server.key, namespace, "Database", "name")
+    return Reached(server, access.Limits(namespace, policy, users, databases, awaited))
 
 
-def _own_names(context: Context, instance: Key, namespace: str) -> frozenset[str]:
-    """Logins that objects of the namespace own on this server: they are Ready, so the ledger says so too."""
-    return frozenset(
-        str(one["spec"]["username"])
-        for one in context.store.list("DatabaseUser", namespace)
-        if removal.refers(one, instance) and (status.condition(dict(one), "Ready") or {}).get("status") == "True"
-    )
+def _own(
+    context: Context, instance: Key, namespace: str, kind: str, field: str
+) -> tuple[frozenset[str], frozenset[str]]:
+    """What objects of the namespace own on this server, and what they declare beside.
+
+    Those that are settled own it, the ledger says so too. Ready alone is not enough: an object that was ready on
+    another server, and names this one since, owns nothing here.
+    """
+    own, declared = set(), set()
+    for one in context.store.list(kind, namespace):
+        if not removal.refers(one, instance):
+            continue
+        name = str(one["spec"][field])
+        if settled(dict(one)):
+            own.add(name)
+        else:
+            context.depends(Key.of(one))
+            declared.add(name)
+    return frozenset(own), frozenset(declared - own)
 
 
 def wake_waiting(context: Context, instance: Key, role: str) -> None:

@@ -108,7 +108,14 @@ def test_addresses_that_are_no_database(address: str, port: int, admitted: bool)
 
 def test_loopback_is_fine_outside_a_cluster() -> None:
     settings = replace(SETTINGS, allow_loopback=True)
-    access.check_addresses(["127.0.0.1"], port=5432, api_addresses=(), settings=settings)
+    access.check_addresses(["127.0.0.1", "0.0.0.0"], port=5432, api_addresses=(), settings=settings)  # noqa: S104
+
+
+def test_what_else_is_admitted_does_not_admit_this_host() -> None:
+    settings = replace(SETTINGS, allow_link_local=True)
+    access.check_addresses(["169.254.1.1"], port=5432, api_addresses=(), settings=settings)
+    for address in ("0.0.0.0", "::", "224.0.0.1"):  # noqa: S104
+        assert refused(access.check_addresses, [address], port=5432, api_addresses=(), settings=settings)
 
 
 INSTANCE: dict[str, Any] = {"kind": "DatabaseInstance", "metadata": {"name": "main", "namespace": "dba"}}
@@ -199,6 +206,12 @@ def test_users_of_other_namespaces_stay_below_the_ceiling(spec: dict[str, Any]) 
     access.check_user(user(**spec), replace(LIMITS, policy=AccessPolicy(ceiling=ceiling)))
 
 
+def test_a_role_that_is_not_known_to_be_ones_own_yet_is_waited_for() -> None:
+    limits = replace(LIMITS, awaited=frozenset({"soon"}))
+    assert refused(access.check_user, user(roles=["soon"]), limits).reason is Reason.DEPENDENCY_NOT_READY
+    assert refused(access.check_database, database(owner="soon"), limits).reason is Reason.DEPENDENCY_NOT_READY
+
+
 def test_ordinary_users_of_other_namespaces_pass() -> None:
     access.check_user(user(roles=["mine"], postgres={"superuser": False, "connectionLimit": 5}), LIMITS)
 
@@ -207,6 +220,9 @@ def test_ordinary_users_of_other_namespaces_pass() -> None:
     "spec",
     [
         {"owner": "theirs"},
+        # A copy of somebody else's data.
+        {"postgres": {"template": "theirs"}},
+        {"postgres": {"template": "postgres"}},
         {"postgres": {"extensions": [{"name": "file_fdw"}]}},
         {"postgres": {"schemas": [{"name": "s", "owner": "theirs"}]}},
         {
@@ -224,6 +240,13 @@ def test_databases_of_other_namespaces_stay_below_the_ceiling(spec: dict[str, An
 
 def test_ordinary_databases_of_other_namespaces_pass() -> None:
     access.check_database(database(owner="mine", postgres={"extensions": [{"name": "citext"}]}), LIMITS)
+
+
+@pytest.mark.parametrize("template", ["", "template0", "template1", "golden"])
+def test_copies_of_own_databases_pass(template: str) -> None:
+    access.check_database(
+        database(postgres={"template": template}), replace(LIMITS, own_databases=frozenset({"golden"}))
+    )
 
 
 def test_name_patterns() -> None:
