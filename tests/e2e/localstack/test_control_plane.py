@@ -15,6 +15,8 @@ from localstack.processes import wait_until
 
 RUN = """
 import signal
+# Whoever runs the tests in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from localstack.controlplane import ControlPlane
 with ControlPlane() as cluster:
     servers = (cluster._etcd, cluster._apiserver, cluster._controllers)

@@ -20,6 +20,8 @@ from localstack.processes import wait_until
 # A run of its own: starts a server, tells its processes and its folder, and goes on until it is ended.
 RUN = """
 import signal, sys
+# Whoever runs the tests in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from localstack.postgresql import PostgreSQLServer
 from localstack.supervisor import descendants
 with PostgreSQLServer() as server:
