@@ -8,6 +8,7 @@ tried), `write_consumer`, `finish`. Whatever is cut off in between goes on from 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core import pass
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from dbops_operator import credentials, templates
 from dbops_operator.api.database_user import DatabaseUserSpec, PasswordSecret
-from dbops_operator.client import AlreadyExists, NotFound
+from dbops_operator.client import AlreadyExists, Invalid, NotFound
 from dbops_operator.connection import required_text, secret_text
 from dbops_operator.context import Context
 from dbops_operator.credentials import Choice, Given, Rendered, State
@@ -25,6 +26,8 @@ from dbops_operator.reconcile.common import Body, current, has_finalizer
 from dbops_operator.resolve import Server
 
 _FIELD = "spec.passwordSecret"
+# Of the API server's words only those that name a field: what it says of a value may quote it.
+_REFUSED_FIELD = re.compile(r"((?:metadata|data|type|immutable)[-\w. \[\]]*): (\w+ value|Too long|Forbidden|Duplicate)")
 
 
 @dataclass(frozen=True)
@@ -229,12 +232,24 @@ def wanted_consumer(body: Body, secrets: Secrets, rendered: Rendered) -> Body | 
 
 
 async def write_consumer(context: Context, secrets: Secrets, wanted: Body) -> None:
-    """Write the consumer's Secret. Raises DbopsError with Conflict when somebody else's took its name meanwhile."""
-    if secrets.consumer:
-        await context.api.replace_secret(wanted)
-        return
+    """Write the consumer's Secret.
+
+    Raises DbopsError: Conflict when somebody else's took its name meanwhile, InvalidSpec when the API server does not
+    take what the spec makes of it (a label, a key, a type that asks for other keys).
+    """
     try:
-        await context.api.create_secret(wanted)
+        if secrets.consumer:
+            await context.api.replace_secret(wanted)
+        else:
+            await context.api.create_secret(wanted)
     except AlreadyExists as error:
         assert secrets.consumer_key
         raise conflict(secrets.consumer_key) from error
+    except Invalid as error:
+        found = _REFUSED_FIELD.findall(str(error))
+        why = "; ".join(sorted({f"{field}: {what}" for field, what in found})) or "it is not valid"
+        raise DbopsError(
+            Reason.INVALID_SPEC,
+            f"the API server refuses the Secret that {_FIELD} describes: {why}",
+            field=_FIELD,
+        ) from None

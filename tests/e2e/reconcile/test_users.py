@@ -252,6 +252,29 @@ async def test_a_broken_template_is_a_clear_condition(
     assert not await operator.exists(key)
 
 
+@pytest.mark.parametrize(
+    ("block", "field"),
+    [
+        ({"secretName": "Not_Legal"}, "metadata.name"),
+        ({"secretName": "mine", "secretTemplate": {"labels": {"team": "not legal"}}}, "metadata.labels"),
+        ({"secretName": "mine", "secretTemplate": {"data": {"not legal": "{{ .Password }}"}}}, "data[not legal]"),
+        ({"secretName": "mine", "secretTemplate": {"type": "kubernetes.io/tls"}}, "data[tls.crt]"),
+    ],
+)
+async def test_a_secret_that_the_api_refuses_is_a_clear_condition(
+    operator: Operator, postgres: PostgreSQLServer, name: str, block: dict[str, Any], field: str
+) -> None:
+    await operator.instance(postgres)
+    key = await create(operator, name, passwordSecret=block)
+    assert isinstance(await operator.run(key), Human)
+    assert await operator.ready(key) == ("False", "InvalidSpec")
+    assert field in (await operator.status(key))["message"]
+    # The password is kept, so that the corrected Secret has one that logs in.
+    await operator.patch(key, {"spec": {"passwordSecret": {"secretName": "right", "secretTemplate": None}}})
+    await operator.run(key)
+    assert await operator.ready(key) == ("True", "ReconcileSuccess")
+
+
 @pytest.mark.feature("U07")
 async def test_credentials_that_cannot_be_tried_do_not_hold_up_ready(
     operator: Operator, postgres: PostgreSQLServer, name: str
