@@ -60,7 +60,7 @@ class Given:
     """The password from `existingPasswordSecret`, if the spec names one."""
     consumer_exists: bool = False
     consumer_password: str | None = field(default=None, repr=False)
-    """Key `password` of the consumer's Secret; None when a template replaces the default keys."""
+    """Key `password` of the consumer's Secret, if it has one."""
     watches_password: bool = True
     """Whether the consumer's Secret has the key `password`, so that an edit of it is an order."""
     was_rendered: bool = False

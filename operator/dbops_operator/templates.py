@@ -31,6 +31,7 @@ FIELD = "spec.passwordSecret.secretTemplate"
 # Types and annotations by which Kubernetes, or something that runs in it, puts a credential into a Secret.
 _FORBIDDEN_TYPES = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
 _FORBIDDEN_ANNOTATIONS = ("kubernetes.io/", "k8s.io/", "dbops.dbprovision.io/")
+_DESCRIPTIVE = ("app.kubernetes.io/",)
 
 
 # Parts of gotpl's messages that cannot hold the value of a variable. Of any other only the line is told.
@@ -196,6 +197,8 @@ def check(type_: str, annotations: Mapping[str, str], data: Mapping[str, str]) -
         )
     for name in annotations:
         domain = name.rpartition("/")[0]
+        if f"{domain}/" in _DESCRIPTIVE:
+            continue
         if any(f"{domain}/" == part or f"{domain}/".endswith(f".{part}") for part in _FORBIDDEN_ANNOTATIONS):
             raise DbopsError(
                 Reason.ACCESS_DENIED, f"annotation {name} has a meaning to Kubernetes", field=f"{FIELD}.annotations"

@@ -76,6 +76,23 @@ def test_as_go_renders_it(source: str, expected: str) -> None:
     assert one(source) == expected
 
 
+def test_lists_and_maps_as_go_renders_them() -> None:
+    variables = {"List": ["a", "b"], "Map": {"b": 1, "a": "<"}}
+    sources = {
+        "join": '{{ join .List "," }}',
+        # A pipe fills the last argument, which is the separator.
+        "piped": '{{ "-" | join .List }}',
+        "json": "{{ toJson .List }}{{ .Map | toJson }}",
+        "range": "{{ range $key, $value := .Map }}{{ $key }}={{ $value }};{{ end }}",
+    }
+    assert render(sources, variables) == {
+        "join": "a,b",
+        "piped": "a-b",
+        "json": '["a","b"]{"a":"\\u003c","b":1}',
+        "range": "a=<;b=1;",
+    }
+
+
 def test_what_everybody_writes() -> None:
     source = "postgresql://{{ .Username }}:{{ .Password | urlEncode }}@{{ .Host }}:{{ .Port }}/{{ .Database }}"
     assert one(source) == "postgresql://app:p%40+s%2F%27%22%3C%C3%A4@db.example.org:5432/postgres"
@@ -165,7 +182,8 @@ def test_what_mints_credentials_is_refused(type_: str, annotations: dict[str, st
 
 
 def test_ordinary_secrets_pass() -> None:
-    templates.check("Opaque", {"example.org/team": "a", "plain": "b"}, {"a": "b"})
+    annotations = {"example.org/team": "a", "plain": "b", "app.kubernetes.io/part-of": "c"}
+    templates.check("Opaque", annotations, {"a": "b"})
     templates.check("kubernetes.io/basic-auth", {}, {})
     with pytest.raises(DbopsError):
         templates.check("Opaque", {}, {"a": "x" * (templates.MAX_SOURCE + 1)})
