@@ -40,9 +40,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
     Raises what a watch raises when it fails for good: the process must end then, and be started again.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         configuration = await kubeconfig.load()
         store, metrics = Store(), Metrics()
@@ -73,6 +71,12 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         await _until_stopped(settings, controller, watches, versions, state, stop)
 
 
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
 async def _until_stopped(
     settings: Settings,
     controller: Controller,
@@ -82,9 +86,15 @@ async def _until_stopped(
     stop: asyncio.Event,
 ) -> None:
     """Run the watches and the loop until STOP, and let what is in work end; the end of any of them ends all."""
-    kopf_stop, kopf_ready = asyncio.Event(), asyncio.Event()
+    kopf_ready = asyncio.Event()
     jobs: list[Coroutine[Any, Any, None]] = [
-        watch(controller.client.configuration, settings.namespaces, controller.seen, stop=kopf_stop, ready=kopf_ready),
+        watch(
+            controller.client.configuration,
+            settings.namespaces,
+            controller.seen,
+            ready=kopf_ready,
+            spawned=lambda: _stop_on_signals(stop),
+        ),
         controller.relist(),
         controller.run(stop),
         *(one.run(version) for one, version in zip(watches, versions, strict=True)),
@@ -102,8 +112,6 @@ async def _until_stopped(
     stop.set()
     logger.info("ending: finishing what is in work")
     await controller.drain(max(0.0, settings.grace_period - 10.0))
-    kopf_stop.set()
-    await asyncio.wait(tasks, timeout=3.0)
     for task in (*tasks, ready, stopped):
         task.cancel()
     await asyncio.gather(*tasks, ready, stopped, return_exceptions=True)

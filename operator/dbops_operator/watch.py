@@ -20,6 +20,9 @@ Seen = Callable[[str, dict[str, Any]], None]
 """Told the event's type (ADDED, MODIFIED, DELETED, or none for the first list) and the object's body."""
 
 
+_SECONDS_TO_END = 3.0
+
+
 class Pauses:
     """Seconds before Kopf asks the API again after an error: growing, capped, for ever."""
 
@@ -32,11 +35,17 @@ class Pauses:
 
 
 async def watch(
-    configuration: Configuration, namespaces: Collection[str], seen: Seen, *, stop: asyncio.Event, ready: asyncio.Event
+    configuration: Configuration,
+    namespaces: Collection[str],
+    seen: Seen,
+    *,
+    ready: asyncio.Event,
+    spawned: Callable[[], None],
 ) -> None:
-    """Watch all our kinds in NAMESPACES (none: everywhere) until STOP; READY is set when the watches are open.
+    """Watch all our kinds in NAMESPACES (none: everywhere) until cancelled; READY is set when the watches are open.
 
-    Raises when a watch fails for good: the process must then end and be started again.
+    SPAWNED is called when Kopf has made its tasks; it took SIGTERM and SIGINT for itself by then. Raises when a
+    watch fails for good: the process must then end and be started again.
     """
     registry = kopf.OperatorRegistry()
     for resource in OWN:
@@ -46,15 +55,25 @@ async def watch(
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await kubeconfig.for_kopf(configuration)
 
-    await kopf.operator(
+    # Not kopf.operator(): at its end that cancels every task of the process that is younger than itself.
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
-        stop_flag=stop,
         ready_flag=ready,
     )
+    spawned()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError("Kopf ended by itself")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_SECONDS_TO_END)
 
 
 def _register(registry: kopf.OperatorRegistry, resource: Resource, seen: Seen) -> None:
