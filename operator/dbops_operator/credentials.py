@@ -64,7 +64,7 @@ class Given:
     watches_password: bool = True
     """Whether the consumer's Secret has the key `password`, so that an edit of it is an order."""
     was_rendered: bool = False
-    """Whether status says that the consumer's Secret was there."""
+    """Whether status says that the consumer's Secret was there, under the name that it has now."""
 
 
 @dataclass(frozen=True)

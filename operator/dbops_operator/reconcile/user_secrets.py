@@ -65,7 +65,9 @@ async def read(context: Context, body: Body, spec: DatabaseUserSpec) -> Secrets:
         consumer_exists=consumer is not None,
         consumer_password=secret_text(consumer, "password") if consumer else None,
         watches_password=consumer_key is not None and not (template and template.data),
-        was_rendered=bool((body.get("status", {}).get("secret") or {}).get("name")),
+        # Under another name before: nothing was deleted, the Secret only moves.
+        was_rendered=consumer_key is not None
+        and (body.get("status", {}).get("secret") or {}).get("name") == consumer_key.name,
     )
     return Secrets(state_key, state, consumer_key, consumer, credentials.choose(given, fresh=_fresh(spec)))
 

@@ -252,6 +252,21 @@ async def test_a_broken_template_is_a_clear_condition(
     assert not await operator.exists(key)
 
 
+async def test_a_secret_under_a_new_name_keeps_the_password(
+    operator: Operator, postgres: PostgreSQLServer, can_log_in: LogIn, name: str
+) -> None:
+    await operator.instance(postgres)
+    key = await create(operator, name, passwordSecret={"secretName": "one"})
+    await operator.run(key)
+    before = await operator.secret("one")
+    await operator.patch(key, {"spec": {"passwordSecret": {"secretName": "two"}}})
+    await operator.run(key)
+    assert await operator.secret("two") == before
+    assert can_log_in(before)
+    assert "SecretRegenerated" not in await operator.events(key)
+    assert (await operator.status(key))["secret"]["name"] == "two"
+
+
 @pytest.mark.parametrize(
     ("block", "field"),
     [
