@@ -17,6 +17,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 RETURNED_AS = {"database": "database", "database_user": "user", "database_instance": "instance"}
 """Under which key a module returns what it observed of its object."""
 
+_MARKS = {"alter": "~", "drop": "-", "revoke": "-"}
+
 
 def single(kind: str, parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str, Any]:
     """Converge one object of a KIND and give the task's result, `failed` included."""
@@ -84,8 +86,24 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["steps"]:
         yield found["ref"]
     for step in found["steps"]:
-        values = "" if step["before"] is None and step["after"] is None else f" ({step['before']} -> {step['after']})"
-        mark = "!" if step["destructive"] else "-" if step["action"] in ("drop", "revoke") else "+"
-        place = f" [in {step['database']}]" if step["database"] else ""
-        yield f"  {mark} {step['action']} {step['target']}{values}{place}"
+        mark = "!" if step["destructive"] else _MARKS.get(step["action"], "+")
+        place = f" in database {step['database']}" if step["database"] else ""
+        yield f"  {mark} {step['action']} {step['target']}{place}"
+        for line in _values(step["before"], step["after"]):
+            yield f"      {line}"
         yield f"      {step['statement']}"
+
+
+def _values(before: Any, after: Any) -> Iterator[str]:
+    """Tell what a step changes from what to what; what it only adds or takes away is in its statement."""
+    if before is None or after is None:
+        return
+    if isinstance(after, Mapping):
+        for name, value in after.items():
+            yield f"{name}: {before[name]} -> {value}"
+    else:
+        yield f"{_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
