@@ -109,9 +109,18 @@ class OperatorProcess:
 
     def stop(self) -> int:
         """End it by SIGTERM; give its exit status. Raises subprocess.TimeoutExpired after the grace period."""
+        self.terminate()
+        return self.wait(GRACE_SECONDS + 2)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=GRACE_SECONDS + 2)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the end; give the exit status. Raises subprocess.TimeoutExpired after SECONDS."""
+        assert self.process
+        return self.process.wait(timeout=seconds)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -147,6 +156,13 @@ class OperatorProcess:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def metric(self, name: str) -> float | None:
+        """The present value of a metric without labels; None if it is not there."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.removeprefix(f"{name} "))
+        return None
 
     def log_text(self) -> str:
         """The whole log so far."""
