@@ -122,6 +122,10 @@ def test_a_role_hands_each_variable_to_its_module(role: str) -> None:
     defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
     assert set(defaults) == {f"{role}_{name}" for name in (["objects"] if role == "converge" else HOOKS)}
     expected = {name: f"{{{{ {role}_{name} | default(omit) }}}}" for name in MODULES[ROLES[role]]}
+    # The connection may be written once for all roles.
+    expected |= {
+        name: f"{{{{ {role}_{name} | default(dbops_{name} | default(omit)) }}}}" for name in argument_specs.CONNECTION
+    }
     required = {name: f"{{{{ {role}_{name} }}}}" for name in ("name", "objects") if name in expected}
     assert given == expected | required
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The servers of a scenario: `start FOLDER` by create.yml, `stop FOLDER` by destroy.yml.
+
+A process of its own keeps them between the steps of a scenario and writes the inventory that the other steps use,
+FOLDER/inventory/servers.yml: a host for each server. The roles connect by the variables `dbops_login_host` and so
+on, as the admin account that managed clouds give; `server` has the options that connect as superuser, for the judge.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+from localstack.postgresql import PostgreSQLServer
+from localstack.postgresql_binaries import embedded, embedded_with_tls
+from localstack.processes import wait_until
+
+LONGEST = 3600
+"""Seconds after which forgotten servers end."""
+
+
+def start(folder: Path) -> None:
+    """Start the process that keeps the servers; return when they take connections."""
+    log = folder / "servers.log"
+    with log.open("wb") as errors:
+        keeper = subprocess.Popen(
+            [sys.executable, __file__, "keep", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            cwd="/",
+        )
+    assert keeper.stdout
+    if keeper.stdout.readline() != b"ready\n":
+        sys.exit(f"the servers did not start\n{log.read_text(encoding='utf-8')}")
+    print("started")
+
+
+def keep(folder: Path) -> None:
+    """Own the servers until SIGTERM."""
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    inventory, pid = folder / "inventory" / "servers.yml", folder / "servers.pid"
+    with ExitStack() as stack:
+        servers = [stack.enter_context(PostgreSQLServer(binaries)) for binaries in (embedded_with_tls(), embedded())]
+        hosts = {
+            f"postgresql{server.version}": {
+                "server": server.admin.options(),
+                **{f"dbops_{name}": value for name, value in server.weak_admin().options().items()},
+            }
+            for server in servers
+        }
+        group = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory.touch(mode=0o600)
+        content = {"all": {"children": {"postgresql": {"hosts": hosts, "vars": group}}}}
+        inventory.write_text(yaml.safe_dump(content), encoding="utf-8")
+        pid.write_text(str(os.getpid()), encoding="ascii")
+        print("ready", flush=True)
+        signal.alarm(LONGEST)
+        signal.sigwait(signals)
+    inventory.unlink()
+    pid.unlink()
+
+
+def stop(folder: Path) -> None:
+    """End the servers of FOLDER if they run; return when they are gone."""
+    pid = folder / "servers.pid"
+    if pid.exists():
+        os.kill(int(pid.read_text(encoding="ascii")), signal.SIGTERM)
+        wait_until(lambda: not pid.exists(), what="the servers end")
+        print("stopped")
+
+
+if __name__ == "__main__":
+    {"start": start, "keep": keep, "stop": stop}[sys.argv[1]](Path(sys.argv[2]))

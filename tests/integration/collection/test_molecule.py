@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Molecule scenarios, whole: each starts servers, runs its role on them, twice, verifies, and removes them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_runs import BIN
+
+ROOT = Path(__file__).resolve().parents[3]
+SEQUENCE = yaml.safe_load((ROOT / ".config" / "molecule" / "config.yml").read_text(encoding="utf-8"))["scenario"]
+# One in the normal run; it goes through the same steps as the others, in the same base configuration.
+QUICK = "converge"
+
+
+def scenarios() -> list[str]:
+    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+def test_there_is_a_scenario_for_each_role() -> None:
+    assert scenarios() == sorted(path.name for path in (ROOT / "roles").iterdir())
+
+
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow]) for name in scenarios()]
+)
+def test_a_scenario_passes(scenario: str, tmp_path: Path) -> None:
+    environment = {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "MOLECULE_GLOB": "molecule/*/molecule.yml",
+        "NO_COLOR": "1",
+    }
+
+    def molecule(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "molecule"), command, "--scenario-name", scenario], cwd=ROOT, env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    try:
+        done = molecule("test")
+    finally:
+        # Also after a timeout of the test: it does nothing when the servers are gone.
+        molecule("destroy")
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    for step in SEQUENCE["test_sequence"]:
+        assert re.search(rf"{scenario} ➜ {step}: Executed: Successful", output), output
+    assert list(tmp_path.rglob("servers.pid")) == []
