@@ -174,6 +174,8 @@ class ServerLanes:
             lane.task = None
 
     async def _next_unit(self, lane: _Lane) -> None:
+        # Chosen last: while all runs are used, more gathers, and one run does it all.
+        await self._runner.available()
         if not lane.pending:
             return
         unit = choose(lane.pending)

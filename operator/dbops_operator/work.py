@@ -154,6 +154,10 @@ class Outcome:
 class Runner(Protocol):
     """The one seam between "a unit of work is ready" and "a run does it"."""
 
+    async def available(self) -> None:
+        """Return when the next unit would be begun at once, or when waiting longer would not help."""
+        ...
+
     async def run(
         self,
         unit: UnitOfWork,

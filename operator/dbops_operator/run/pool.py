@@ -52,12 +52,19 @@ class Pool:
         self._filling = asyncio.Semaphore(cores())
         self._coming = 0
         self._failures = 0
+        self._changed = asyncio.Event()
         self._closed = False
 
     def start(self) -> None:
         """Begin to fill the pool."""
         self._refill()
         self._spawn(self._replace_old())
+
+    async def available(self) -> None:
+        """Return when a run waits for work, or when none is on its way: what gathers until then is one unit."""
+        while not self._waiting and self._coming and not self._failures:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def run(
         self,
@@ -119,10 +126,12 @@ class Pool:
             self._spawn(self._watch(run))
         except RunNotStarted as error:
             self._failures += 1
+            self._changed.set()
             logger.error("%s", error.message)
             await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * self._failures))
         finally:
             self._coming -= 1
+            self._changed.set()
             self._refill()
 
     async def _prepare(self) -> Run:

@@ -39,6 +39,9 @@ class Runs:
         self.most_at_work = 0
         self.cancelled: list[str] = []
 
+    async def available(self) -> None:
+        """There is always a run."""
+
     async def run(
         self,
         unit: UnitOfWork,
