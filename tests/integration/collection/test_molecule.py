@@ -52,5 +52,5 @@ def test_a_scenario_passes(scenario: str, tmp_path: Path) -> None:
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     for step in SEQUENCE["test_sequence"]:
-        assert re.search(rf"{scenario} ➜ {step}: Executed: Successful", output), output
+        assert re.search(rf"{scenario} [➜>] {step}: Executed: Successful", output), output
     assert list(tmp_path.rglob("servers.pid")) == []
