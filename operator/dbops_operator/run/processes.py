@@ -38,10 +38,9 @@ def is_descendant(pid: int, ancestor: int) -> bool:
 
 
 def _names(pid: int, folder: Path) -> bool:
-    """Whether the arguments or the environment of a process name FOLDER. Nothing but the run is started with it."""
+    """Whether a process was started with FOLDER in its environment."""
     name = os.fsencode(folder) + b"/"
-    # Other users' processes cannot be read, and a process that has ended has neither.
+    # Other users' processes cannot be read, and a process that has ended has none.
     with suppress(OSError):
-        process = Path(f"/proc/{pid}")
-        return name in (process / "environ").read_bytes() or name in (process / "cmdline").read_bytes()
+        return name in Path(f"/proc/{pid}/environ").read_bytes()
     return False
