@@ -27,7 +27,7 @@ from dbops_operator.resources import OWN_KINDS, REFERRED_KINDS
 from dbops_operator.settings import Settings
 from dbops_operator.store import Body, Change, Changes, Store
 from dbops_operator.template_process import TemplateProcess
-from dbops_operator.work import Done, Lanes, Priority, Retry, Verdict
+from dbops_operator.work import Done, Lanes, Priority, Retry, Verdict, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -187,27 +187,27 @@ class Controller:
         begin = self._clock()
         needs: set[Key] = set()
         self._cancels[key] = cancel = asyncio.Event()
-        verdict: Verdict = Retry(Reason.INTERNAL_ERROR)
+        decision: Verdict = Retry(Reason.INTERNAL_ERROR)
         try:
             body = self._store.get(key)
             if body is None or self._mine(key, body):
-                verdict = await self._reconcilers[key.kind](self._context(key, priority, cancel, needs), key)
+                decision = await self._reconcilers[key.kind](self._context(key, priority, cancel, needs), key)
             else:
-                verdict = Done()
+                decision = Done()
         except ApiError as error:
             logger.warning("%s: the API server said: %s", key.ref, error)
-            verdict = Retry(Reason.INTERNAL_ERROR, after=getattr(error, "retry_after", None))
+            decision = Retry(Reason.INTERNAL_ERROR, after=getattr(error, "retry_after", None))
         except DbopsError as error:
             logger.warning("%s: %s: %s", key.ref, error.reason, error.message)
-            verdict = Retry(error.reason)
+            decision = verdict(error.reason)
         except Exception:  # one object's bug must not end the loop
             logger.exception("%s: a bug, please report it", key.ref)
         finally:
             self._cancels.pop(key, None)
             self._forget_needs(key, needs)
-            self._metrics.reconciles.labels(key.kind.lower(), _RESULTS[type(verdict).__name__]).inc()
+            self._metrics.reconciles.labels(key.kind.lower(), _RESULTS[type(decision).__name__]).inc()
             self._metrics.reconcile_time.labels(key.kind.lower()).observe(self._clock() - begin)
-            self._queue.done(key, verdict, now=self._clock())
+            self._queue.done(key, decision, now=self._clock())
             self._news.set()
 
     def _context(self, key: Key, priority: Priority, cancel: asyncio.Event, needs: set[Key]) -> Context:

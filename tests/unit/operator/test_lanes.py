@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, StepResult
+from dbops_operator import breaker
 from dbops_operator.keys import Key
 from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_UNIT, Pending, ServerLanes, choose
 from dbops_operator.logs import Subject, fields, subject
@@ -186,6 +187,20 @@ async def test_what_was_refused_is_looked_at_when_the_server_answers() -> None:
     bench.runs.do = lambda _: UP
     await bench.converge(user("a"))
     assert sorted(bench.woken) == [user("b"), user("c")]
+
+
+async def test_when_the_pause_is_over_an_instance_is_woken_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.0)
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    bench.runs.do = lambda _: AWAY
+    work = [bench.converge(user("a")), bench.converge(Key("DatabaseInstance", "team", "main"))]
+    await turn()
+    bench.runs.gate.set()
+    await asyncio.gather(*work)
+    while not bench.woken:
+        await turn()
+    assert bench.woken == [Key("DatabaseInstance", "team", "main")]
 
 
 async def test_what_waits_while_the_server_goes_away_fails_at_once() -> None:
