@@ -132,4 +132,6 @@ class Ansible:
             content["module_defaults"] = {"group/dbprovision.dbops.all": dict(connection)}
         playbook = self.write("playbook.yml", [{**content, **(play or {}), "tasks": [dict(task) for task in tasks]}])
         playbook.chmod(0o600)
-        return self.play(playbook, *arguments, variables=variables, environment=environment)
+        # A host of the inventory: the implicit localhost has a connection of its own, whatever the play says.
+        inventory = ("-i", "localhost,")
+        return self.play(playbook, *inventory, *arguments, variables=variables, environment=environment)
