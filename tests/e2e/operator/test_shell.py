@@ -96,6 +96,26 @@ def test_a_crash_leaves_no_process_and_the_next_start_no_folder(
         assert left not in own.run_folders()
 
 
+def test_a_crash_in_the_middle_of_work_leaves_no_process_and_the_work_is_done_after_it(
+    crds: ControlPlane, operator_kubeconfig: Path, namespace: str
+) -> None:
+    mine = {"labels": {INSTANCE_LABEL: "crash"}}
+    arguments = ("--namespace", namespace, "--instance-id", "crash")
+    with PostgreSQLServer(embedded()) as server, OperatorProcess(operator_kubeconfig, *arguments) as own:
+        objects.apply(crds, *objects.instance(namespace, server.admin, **mine))
+        objects.wait_ready(crds, "databaseinstance", namespace, "main")
+        server.pause()
+        objects.apply(crds, objects.user(namespace, "app", "app", **mine))
+        wait_until(lambda: own.metric("dbops_queue_working") == 1, what="the user is in work")
+        own.kill()
+        # The server does not answer all the while, so no run can end by having done its work.
+        wait_until(lambda: own.run_processes() == [], what="no process of a run is left", timeout=15)
+        server.resume()
+        own.start()
+        objects.wait_ready(crds, "databaseuser", namespace, "app")
+        assert len(own.run_folders()) == 1
+
+
 def test_without_standby_runs_everything_works(
     crds: ControlPlane,
     operator_kubeconfig: Path,

@@ -112,7 +112,6 @@ async def test_objects_of_another_operator_are_left_alone(bench: Bench) -> None:
     assert bench.taken() == []
 
 
-@pytest.mark.feature("L11")
 async def test_an_edit_cancels_work_in_progress_and_is_looked_at_after_it(bench: Bench) -> None:
     async def until_cancelled(context: Context, _: Key) -> Verdict:
         await context.cancel.wait()
