@@ -4,14 +4,17 @@
 A process of its own keeps them between the steps of a scenario and writes the inventory that the other steps use,
 FOLDER/inventory/servers.yml: a host for each server. The roles connect by the variables `dbops_login_host` and so
 on, as the admin account that managed clouds give; `server` has the options that connect as superuser, for the judge.
+With the variable DBOPS_RUN, a process id, in the environment the servers end with that process at the latest.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,6 +50,8 @@ def keep(folder: Path) -> None:
     """Own the servers until SIGTERM."""
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    if "DBOPS_RUN" in os.environ:
+        threading.Thread(target=end_with, args=[int(os.environ["DBOPS_RUN"])], daemon=True).start()
     inventory, pid = folder / "inventory" / "servers.yml", folder / "servers.pid"
     with ExitStack() as stack:
         servers = [stack.enter_context(PostgreSQLServer(binaries)) for binaries in (embedded_with_tls(), embedded())]
@@ -67,6 +72,15 @@ def keep(folder: Path) -> None:
         signal.sigwait(signals)
     inventory.unlink()
     pid.unlink()
+
+
+def end_with(run: int) -> None:
+    """End this process when RUN has ended."""
+    try:
+        select.select([os.pidfd_open(run)], [], [])
+    except ProcessLookupError:
+        print(f"process {run} is gone already", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def stop(folder: Path) -> None:

@@ -6,11 +6,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import psycopg.conninfo
 import pytest
 import yaml
 from ansible_runs import BIN
+
+from localstack.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 SEQUENCE = yaml.safe_load((ROOT / ".config" / "molecule" / "config.yml").read_text(encoding="utf-8"))["scenario"]
@@ -31,6 +38,7 @@ def test_there_is_a_scenario_for_each_role() -> None:
 )
 def test_a_scenario_passes(scenario: str, tmp_path: Path) -> None:
     environment = {
+        "DBOPS_RUN": str(os.getpid()),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "LC_ALL": "C.UTF-8",
@@ -54,3 +62,31 @@ def test_a_scenario_passes(scenario: str, tmp_path: Path) -> None:
     for step in SEQUENCE["test_sequence"]:
         assert re.search(rf"{scenario} [➜>] {step}: Executed: Successful", output), output
     assert list(tmp_path.rglob("servers.pid")) == []
+
+
+def test_the_servers_of_a_scenario_end_with_its_run(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    servers = ROOT / "molecule" / "resources" / "servers.py"
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as run:
+        subprocess.run(
+            [sys.executable, servers, "start", tmp_path], env={**os.environ, "DBOPS_RUN": str(run.pid)}, check=True
+        )
+        inventory = yaml.safe_load((tmp_path / "inventory" / "servers.yml").read_text(encoding="utf-8"))
+        hosts = inventory["all"]["children"]["postgresql"]["hosts"]
+        keeper = Path("/proc") / (tmp_path / "servers.pid").read_text(encoding="ascii")
+        for host in hosts.values():
+            psycopg.connect(dsn(host)).close()
+        run.kill()
+    wait_until(lambda: not keeper.exists(), what="the servers end with the run")
+    for host in hosts.values():
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(dsn(host))
+
+
+def dsn(host: Mapping[str, Any]) -> str:
+    """Connection string of the superuser of a HOST of the inventory."""
+    given = host["server"]
+    return psycopg.conninfo.make_conninfo(
+        host=given["login_host"], port=given["login_port"], user=given["login_user"], password=given["login_password"],
+        dbname="postgres",
+    )  # fmt: skip
