@@ -92,9 +92,11 @@ def test_a_whole_server_in_one_variables_file(
         assert f'CREATE DATABASE "{name}"' in planned.output
     assert there() == []
 
-    done = ansible.play("dbprovision.dbops.server", variables=variables)
+    done = ansible.play("dbprovision.dbops.server", "--diff", variables=variables)
     assert done.status == 0, done.output
     assert done.changed == 1
+    assert done.last["queries"] == planned.last["queries"], "the plan is what is then done"
+    assert done.last["diff"] == planned.last["diff"]
     assert there() == sorted(names)
     again = ansible.play("dbprovision.dbops.server", variables=variables)
     assert again.status == 0, again.output
