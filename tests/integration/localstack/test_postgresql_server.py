@@ -77,13 +77,12 @@ def test_weak_admin_is_no_superuser_and_can_create(postgres: PostgreSQLServer, u
 
 
 def test_paused_server_holds_its_sessions_and_answers_nobody(tmp_path: Path) -> None:
-    with PostgreSQLServer() as server:
-        with psycopg.connect(server.admin_dsn) as session:
-            server.pause()
-            with pytest.raises(psycopg.errors.ConnectionTimeout):
-                psycopg.connect(server.admin_dsn, connect_timeout=2)
-            server.resume()
-            assert session.execute("SELECT 1").fetchone() == (1,)
+    with PostgreSQLServer() as server, psycopg.connect(server.admin_dsn) as session:
+        server.pause()
+        with pytest.raises(psycopg.errors.ConnectionTimeout):
+            psycopg.connect(server.admin_dsn, connect_timeout=2)
+        server.resume()
+        assert session.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_client_certificate_logs_in_without_a_password(postgres: PostgreSQLServer) -> None:
