@@ -14,14 +14,16 @@ from localstack.controlplane import ControlPlane
 from localstack.processes import wait_until
 
 RUN = """
-import signal
+import signal, time
 # Whoever runs the tests in the background of a shell has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from localstack.controlplane import ControlPlane
 with ControlPlane() as cluster:
     servers = (cluster._etcd, cluster._apiserver, cluster._controllers)
     print(cluster.directory, *(server.pid for server in servers), flush=True)
-    signal.pause()
+    # Not signal.pause: a signal that comes just before it would be slept over.
+    while True:
+        time.sleep(0.05)
 """
 
 

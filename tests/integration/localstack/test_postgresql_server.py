@@ -19,7 +19,7 @@ from localstack.processes import wait_until
 
 # A run of its own: starts a server, tells its processes and its folder, and goes on until it is ended.
 RUN = """
-import signal, sys
+import signal, sys, time
 # Whoever runs the tests in the background of a shell has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from localstack.postgresql import PostgreSQLServer
@@ -28,7 +28,9 @@ with PostgreSQLServer() as server:
     if "paused" in sys.argv:
         server.pause()
     print(server.directory, server.process.pid, *descendants(server.process.pid), flush=True)
-    signal.pause()
+    # Not signal.pause: a signal that comes just before it would be slept over.
+    while True:
+        time.sleep(0.05)
 """
 
 
