@@ -49,10 +49,10 @@ def test_no_process_and_no_file_outlives_the_run(end: signal.Signals, argument: 
     ) as run:
         assert run.stdout
         directory, *pids = run.stdout.readline().split()
-        processes = [int(pid) for pid in pids]
-        assert len(processes) > 1
-        assert all(exists(pid) for pid in processes)
         run.send_signal(end)
+        processes = [int(pid) for pid in pids]
+    # The server and its children; some of these, such as a session's, end by themselves at any time.
+    assert len(processes) > 1
     wait_until(lambda: not any(exists(pid) for pid in processes), what="all processes are gone")
     wait_until(lambda: not Path(directory).exists(), what="the folder is gone")
 
