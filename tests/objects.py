@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.error
+from collections.abc import Mapping
 from typing import Any
+
+import psycopg
 
 from localstack.controlplane import ControlPlane
 from localstack.postgresql import Login
@@ -42,6 +46,12 @@ def user(namespace: str, name: str, login: str, *, on: str = "main", **metadata:
     return _own("DatabaseUser", namespace, name, spec, metadata)
 
 
+def database(namespace: str, name: str, database_name: str, *, on: str = "main", **spec: Any) -> Body:
+    """A Database without deletion protection; SPEC adds to its spec."""
+    spec = {"instanceRef": {"name": on}, "name": database_name, "deletionProtection": False, "postgres": {}, **spec}
+    return _own("Database", namespace, name, spec, {})
+
+
 def _own(kind: str, namespace: str, name: str, spec: Body, metadata: Body) -> Body:
     return {
         "apiVersion": "dbops.dbprovision.io/v1alpha1",
@@ -56,20 +66,87 @@ def apply(cluster: ControlPlane, *bodies: Body) -> None:
     cluster.kubectl("apply", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies}))
 
 
+def path(kind: str, namespace: str, name: str = "") -> str:
+    """Where the API has objects of a kind: of ours, or of one of the core."""
+    group = "/apis/dbops.dbprovision.io/v1alpha1" if kind.lower().startswith("database") else "/api/v1"
+    return f"{group}/namespaces/{namespace}/{kind.lower()}s" + (f"/{name}" if name else "")
+
+
 def get(cluster: ControlPlane, kind: str, namespace: str, name: str) -> Body | None:
     """The object as it is; None if there is none."""
-    text = cluster.kubectl("get", kind, name, "--namespace", namespace, "--ignore-not-found", "--output", "json")
-    body: Body | None = json.loads(text) if text.strip() else None
-    return body
+    try:
+        return cluster.request("GET", path(kind, namespace, name))
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        return None
+
+
+def all_of(cluster: ControlPlane, kind: str, namespace: str) -> list[Body]:
+    """All objects of a kind in a namespace."""
+    return list(cluster.request("GET", path(kind, namespace))["items"])
+
+
+def patch(cluster: ControlPlane, kind: str, namespace: str, name: str, change: Body) -> None:
+    """Merge CHANGE into the object, as a person's `kubectl patch` does."""
+    cluster.kubectl("patch", kind, name, "--namespace", namespace, "--type=merge", "--patch", json.dumps(change))
+
+
+def annotate(cluster: ControlPlane, kind: str, namespace: str, name: str, **annotations: str) -> None:
+    """Set annotations of our group; `force_delete` stands for `force-delete`."""
+    named = {f"dbops.dbprovision.io/{word.replace('_', '-')}": value for word, value in annotations.items()}
+    patch(cluster, kind, namespace, name, {"metadata": {"annotations": named}})
+
+
+def condition(body: Body | None, type_: str = "Ready") -> Body:
+    """The condition as it holds for the present generation; empty if it was not told yet."""
+    for one in ((body or {}).get("status") or {}).get("conditions") or ():
+        if body and one["type"] == type_ and one.get("observedGeneration") == body["metadata"]["generation"]:
+            found: Body = one
+            return found
+    return {}
 
 
 def ready(body: Body | None) -> str:
     """Status of Ready at the present generation; "" if it was not told yet."""
-    for condition in ((body or {}).get("status") or {}).get("conditions") or ():
-        current = body and condition.get("observedGeneration") == body["metadata"]["generation"]
-        if condition["type"] == "Ready" and current:
-            return str(condition["status"])
-    return ""
+    return str(condition(body).get("status", ""))
+
+
+def secret_content(cluster: ControlPlane, namespace: str, name: str) -> dict[str, str]:
+    """What a Secret holds; empty if there is none."""
+    body = get(cluster, "secret", namespace, name) or {}
+    return {key: base64.b64decode(value).decode() for key, value in (body.get("data") or {}).items()}
+
+
+def log_in(content: Mapping[str, str]) -> str:
+    """Log in with the content of a credentials Secret, and nothing else; give who one is then."""
+    with psycopg.connect(
+        host=content["host"],
+        port=int(content["port"]),
+        user=content["username"],
+        password=content["password"],
+        dbname=content["database"],
+        connect_timeout=10,
+    ) as connection:
+        row = connection.execute("SELECT current_user").fetchone()
+    assert row
+    return str(row[0])
+
+
+def wait_reason(
+    cluster: ControlPlane, kind: str, namespace: str, name: str, *reasons: str, timeout: float = 60
+) -> str:
+    """Return when Ready is not True for one of REASONS; give the message."""
+
+    def look() -> Body:
+        return condition(get(cluster, kind, namespace, name))
+
+    wait_until(
+        lambda: look().get("status") == "False" and look().get("reason") in reasons,
+        what=f"{kind} {name} says {' or '.join(reasons)}",
+        timeout=timeout,
+    )
+    return str(look().get("message", ""))
 
 
 def wait_ready(cluster: ControlPlane, kind: str, namespace: str, *names: str, timeout: float = 60) -> None:
