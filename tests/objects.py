@@ -133,9 +133,7 @@ def log_in(content: Mapping[str, str]) -> str:
     return str(row[0])
 
 
-def wait_reason(
-    cluster: ControlPlane, kind: str, namespace: str, name: str, *reasons: str, timeout: float = 60
-) -> str:
+def wait_reason(cluster: ControlPlane, kind: str, namespace: str, name: str, *reasons: str, timeout: float = 60) -> str:
     """Return when Ready is not True for one of REASONS; give the message."""
 
     def look() -> Body:
