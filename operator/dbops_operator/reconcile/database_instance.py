@@ -99,6 +99,18 @@ async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None
     await _write(context, body, report)
     if not before or before["status"] != "True":
         await context.events.record(body, "Normal", "Connected", f"Connected to version {facts['version']}")
+    if _available(fields) - _available(body.get("status") or {}):
+        # A replica was promoted, a privilege granted: what was refused for lack of it has a chance now.
+        _wake_dependants(context, body)
+
+
+def _available(fields: Mapping[str, Any]) -> set[str]:
+    return {row["name"] for row in fields.get("capabilities") or () if row["available"]}
+
+
+def _wake_dependants(context: Context, body: Body) -> None:
+    for child in removal.dependants_in_store(context, Key.of(body)):
+        context.wake(child, Priority.DEPENDENCY)
 
 
 def _capabilities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -119,8 +131,7 @@ async def _failed(context: Context, body: Body, error: DbopsError, interval: flo
     await _write(context, body, report)
     if news:
         # Dependants say why they wait; another reason is no change of Ready that would wake them.
-        for child in removal.dependants_in_store(context, Key.of(body)):
-            context.wake(child, Priority.DEPENDENCY)
+        _wake_dependants(context, body)
     if news and error.reason is not Reason.DEPENDENCY_NOT_READY:
         await context.events.record(body, "Warning", "ConnectionFailed", error.message)
     return _next_look(error.reason, interval)

@@ -179,6 +179,16 @@ async def report_drift(context: Context, body: Body, result: ObjectResult) -> No
         await context.events.record(body, "Warning", "DriftDetected", f"The server differs: {names}")
 
 
+# A lost connection, and what the server or the admin account is not able to do.
+_OF_THE_SERVER = (
+    Reason.CONNECTION_FAILED,
+    Reason.AUTHENTICATION_FAILED,
+    Reason.TLS_FAILED,
+    Reason.PRIVILEGE_MISSING,
+    Reason.UNSUPPORTED,
+)
+
+
 async def failed(
     context: Context,
     body: Body,
@@ -189,8 +199,8 @@ async def failed(
     extra: list[Condition] | None = None,
     fields: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Report an ERROR of an object that lives on a server; a lost connection has the instance looked at."""
-    if spec and error.reason in (Reason.CONNECTION_FAILED, Reason.AUTHENTICATION_FAILED, Reason.TLS_FAILED):
+    """Report an ERROR of an object that lives on a server; what may be the server's has the instance looked at."""
+    if spec and error.reason in _OF_THE_SERVER:
         context.wake(resolve.instance_key(spec, body["metadata"]["namespace"]), Priority.DEPENDENCY)
     conditions = [Condition("Synced", "False", error.reason.value, error.message), *(extra or [])]
     if error.reason is not Reason.DEPENDENCY_NOT_READY and status.condition(body, "DependenciesReady"):
