@@ -48,8 +48,8 @@ def user(namespace: str, name: str, login: str, *, on: str = "main", **metadata:
 
 def database(namespace: str, name: str, database_name: str, *, on: str = "main", **spec: Any) -> Body:
     """A Database without deletion protection; SPEC adds to its spec."""
-    spec = {"instanceRef": {"name": on}, "name": database_name, "deletionProtection": False, "postgres": {}, **spec}
-    return _own("Database", namespace, name, spec, {})
+    given = {"instanceRef": {"name": on}, "name": database_name, "deletionProtection": False, "postgres": {}}
+    return _own("Database", namespace, name, {**given, **spec}, {})
 
 
 def _own(kind: str, namespace: str, name: str, spec: Body, metadata: Body) -> Body:
