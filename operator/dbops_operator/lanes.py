@@ -2,7 +2,8 @@
 """One lane per database server: what waits for it, what goes into the next run, and when it is not tried at all.
 
 Reconcilers call `converge` with one object each. What gathers while a lane is busy becomes the next unit of work,
-at most 100 objects; an object that is alone is never delayed. As many units are in work at a time as there are
+at most 100 objects; an object that is alone is never delayed. A run that has done its unit goes on with what gathered
+meanwhile, up to as many objects, since a run is costly to prepare. As many runs are at work at a time as there are
 cores, for servers that answered lately; others share a small pool, so that dead servers never fill all places.
 """
 
@@ -14,7 +15,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -192,7 +193,7 @@ class ServerLanes:
             # What waits meanwhile would fail in the same way, each after a connection timeout of its own.
             for one in lane.pending:
                 _give(one, _failed(one.item.ref, Reason.CONNECTION_FAILED, lane.breaker.message))
-            lane.refused.update(one.key for one in (*unit, *lane.pending))
+            lane.refused.update(one.key for one in lane.pending)
             lane.pending.clear()
             self._show(lane)
             self._probe_in(lane, max(0.0, lane.breaker.until - self._clock()))
@@ -214,14 +215,10 @@ class ServerLanes:
 
     async def _do(self, lane: _Lane, unit: list[Pending]) -> None:
         """Do one unit. When its run breaks, halve what is left until the object that breaks it is alone."""
-        for one in unit:
-            if one.given_up:
-                _give(one, _failed(one.item.ref, Reason.CANCELLED, "replaced by a newer change"))
-        unit = [one for one in unit if not one.future.done()]
+        unit = _without_given_up(unit)
         if not unit:
             return
-        failure = await self._run(lane, unit)
-        left = [one for one in unit if not one.future.done()]
+        left, failure = await self._run(lane, unit)
         if len(left) <= 1 or isinstance(failure, RunNotStarted):
             for one in left:
                 one.future.set_exception(failure)
@@ -231,49 +228,73 @@ class ServerLanes:
         await self._do(lane, left[:middle])
         await self._do(lane, left[middle:])
 
-    async def _run(self, lane: _Lane, unit: list[Pending]) -> RunFailed:
-        """Have a run do one unit. Gives what there is to say of objects that have no result afterwards."""
-        by_ref = {one.item.ref: one for one in unit}
-        cancels: asyncio.Queue[str] = asyncio.Queue()
+    async def _run(self, lane: _Lane, unit: list[Pending]) -> tuple[list[Pending], RunFailed]:
+        """Have a run do one unit, and then what gathered meanwhile: the next run costs far more than one more look.
 
+        Gives the objects that have no result afterwards, and what there is to say of them.
+        """
+        by_ref: dict[str, Pending] = {}
+        cancels: asyncio.Queue[str] = asyncio.Queue()
         run = ""
 
-        def begin(name: str) -> None:
+        def add(those: list[Pending]) -> UnitOfWork:
+            added = {one.item.ref: one for one in those}
+            by_ref.update(added)
+            lane.working.update(dict.fromkeys(added, cancels))
+            self._metrics.run_objects.observe(len(those))
+            name(run)
+            return _unit_of_work(those)
+
+        def name(given: str) -> None:
             nonlocal run
-            run = name
-            for one in unit:
+            run = given
+            for one in by_ref.values():
                 if one.subject:
-                    one.subject.run = name
+                    one.subject.run = given
 
         def take(result: ObjectResult) -> None:
             if result.ref in by_ref:
-                if not unit[0].check:
-                    audit.record(result, server=lane.name, run=run, editor=self._editor(by_ref[result.ref].key))
-                _give(by_ref[result.ref], result)
+                one = by_ref[result.ref]
+                if not one.check:
+                    audit.record(result, server=lane.name, run=run, editor=self._editor(one.key))
+                _give(one, result)
             else:
                 logger.error("InternalError: a run gave a result for %s, which it was not asked for", result.ref)
 
-        lane.working.update(dict.fromkeys(by_ref, cancels))
-        work = UnitOfWork(
-            target=unit[0].target,
-            items=[one.item for one in unit],
-            check=unit[0].check,
-            deadline=DEADLINE + DEADLINE_PER_OBJECT * len(unit),
-        )
+        def more(outcome: Outcome) -> UnitOfWork | None:
+            self._learn(lane, outcome, by_ref.values())
+            gathered = [] if lane.breaker.is_open else self._gathered(lane, but=by_ref)
+            return add(gathered) if gathered else None
+
+        failure = RunFailed(Reason.INTERNAL_ERROR, "the run gave no result for this object")
         try:
-            outcome = await self._runner.run(work, on_run=begin, on_result=take, cancels=cancels)
+            await self._runner.run(add(unit), on_run=name, on_result=take, cancels=cancels, more=more)
         except RunFailed as error:
-            return error
+            failure = error
         except Exception:  # whatever it is, nobody may wait for ever
             logger.exception("a bug in a run, please report it")
-            return RunFailed(Reason.INTERNAL_ERROR, "the run broke by a bug of the operator; its log tells more")
+            failure = RunFailed(Reason.INTERNAL_ERROR, "the run broke by a bug of the operator; its log tells more")
         finally:
             for ref in by_ref:
                 lane.working.pop(ref, None)
-        self._learn(lane, outcome, unit)
-        return RunFailed(Reason.INTERNAL_ERROR, "the run gave no result for this object")
+        return [one for one in by_ref.values() if not one.future.done()], failure
 
-    def _learn(self, lane: _Lane, outcome: Outcome, unit: list[Pending]) -> None:
+    def _gathered(self, lane: _Lane, *, but: Mapping[str, Pending]) -> list[Pending]:
+        """Take what waits for the server into a run that has done its work, unless the run is full.
+
+        Not what the run had before (BUT): a message that cancels it could be meant for either.
+        """
+        waiting = [one for one in lane.pending if one.item.ref not in but]
+        if not waiting or len(but) >= LARGEST_UNIT:
+            return []
+        chosen = choose(waiting, LARGEST_UNIT - len(but))
+        for one in chosen:
+            lane.pending.remove(one)
+        self._show(lane)
+        return _without_given_up(chosen)
+
+    def _learn(self, lane: _Lane, outcome: Outcome, unit: Iterable[Pending]) -> None:
+        """Take what a unit's end tells about the server."""
         server = outcome.server
         if server.get("reachable"):
             lane.breaker.reached(self._clock())
@@ -282,10 +303,28 @@ class ServerLanes:
             for key in refused:
                 self._wake(key, Priority.DEPENDENCY)
         elif server.get("reason") in UNREACHABLE:
+            lane.refused.update(one.key for one in unit)
             lane.breaker.missed(self._clock(), str(server.get("message")))
 
     def _show(self, lane: _Lane) -> None:
         self._metrics.lane_pending.labels(lane.name).set(len(lane.pending))
+
+
+def _unit_of_work(those: Sequence[Pending]) -> UnitOfWork:
+    return UnitOfWork(
+        target=those[0].target,
+        items=[one.item for one in those],
+        check=those[0].check,
+        deadline=DEADLINE + DEADLINE_PER_OBJECT * len(those),
+    )
+
+
+def _without_given_up(those: Iterable[Pending]) -> list[Pending]:
+    """Tell those that nobody waits for any more; give the others that have no result."""
+    for one in those:
+        if one.given_up:
+            _give(one, _failed(one.item.ref, Reason.CANCELLED, "replaced by a newer change"))
+    return [one for one in those if not one.future.done()]
 
 
 def _give_up(lane: _Lane, pending: Pending) -> None:

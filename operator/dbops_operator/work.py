@@ -165,10 +165,12 @@ class Runner(Protocol):
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-    ) -> Outcome:
+        more: Callable[[Outcome], UnitOfWork | None],
+    ) -> None:
         """Do UNIT; ON_RUN gets the name of the run that does it, ON_RESULT each object's result the moment it is final.
 
-        Refs put into CANCELS are given up.
+        MORE is told how a unit ended, and gives what the same run does next, if anything. Refs put into CANCELS are
+        given up.
         Raises RunFailed when the run broke; results given before stand.
         """
         ...

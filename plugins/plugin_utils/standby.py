@@ -7,16 +7,18 @@ are those of core.protocol:
 
     out  hello   {protocol, nonce, pid}          in  work    {requests: [request of core.converge, ...]}
     out  object  {request, result}               in  cancel  {request, ref}
-    out  done    {documents}
+    out  done    {documents}                     in  end     {}
 
-Requests are for different servers and are worked on side by side. If the other side vanishes, or this process
-loses its parent, what is in work ends between two steps, and the process ends soon after in any case.
+Requests of one message are for different servers and are worked on side by side. After `done` there may be more
+work, for what gathered meanwhile, until `end` comes; a ref occurs once in a run. If the other side vanishes, or this
+process loses its parent, what is in work ends between two steps, and the process ends soon after in any case.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import select
 import socket
 import threading
@@ -49,10 +51,14 @@ def serve(path: str) -> dict[str, Any]:
             raise AnsibleActionFail(f"the socket cannot be served: {error.strerror}: {path}") from error
         peer = _Peer(connection)
         peer.send({"type": "hello", "protocol": protocol.VERSION, "nonce": nonce, "pid": os.getpid()})
-        requests = peer.work()
-        with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
-            documents = list(pool.map(peer.converge, range(len(requests)), requests))
-        peer.finish({"type": "done", "documents": documents})
+        documents: list[dict[str, Any]] = []
+        while (requests := peer.next_work()) is not None:
+            with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
+                done = list(pool.map(peer.converge, range(len(requests)), requests))
+            documents += done
+            peer.done({"type": "done", "documents": done})
+    if not documents:
+        raise AnsibleActionFail("the standby run was not needed: its socket was closed before work came")
     return _record(documents)
 
 
@@ -85,11 +91,11 @@ class _Peer:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._given: list[Mapping[str, Any]] | None = None
-        self._has_work = threading.Event()
+        # What to do next; None: nothing more.
+        self._given: queue.SimpleQueue[list[Mapping[str, Any]] | None] = queue.SimpleQueue()
         self._cancelled: set[tuple[int, str]] = set()
         self._gone = False
-        self._finished = False
+        self._at_work = False
         threading.Thread(target=self._listen, args=(os.getppid(),), daemon=True, name="dbops-standby").start()
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -101,17 +107,14 @@ class _Peer:
                 # Whoever asked is gone: the reader notices as well and ends this run.
                 self._gone = True
 
-    def finish(self, message: Mapping[str, Any]) -> None:
-        """Send the last MESSAGE; whether the other side stays or goes is of no interest any more."""
-        self._finished = True
+    def done(self, message: Mapping[str, Any]) -> None:
+        """Send the MESSAGE that ends a piece of work; whether the other side stays or goes is of no interest then."""
+        self._at_work = False
         self.send(message)
 
-    def work(self) -> list[Mapping[str, Any]]:
-        """Wait for the work of this run."""
-        self._has_work.wait()
-        if self._given is None:
-            raise AnsibleActionFail("the standby run was not needed: its socket was closed before work came")
-        return self._given
+    def next_work(self) -> list[Mapping[str, Any]] | None:
+        """Wait for work; None when there is no more."""
+        return self._given.get()
 
     def converge(self, number: int, request: Mapping[str, Any]) -> dict[str, Any]:
         return converge(
@@ -143,16 +146,17 @@ class _Peer:
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "work":
-            self._given = list(message["requests"])
-            self._has_work.set()
+            self._at_work = True
+            self._given.put(list(message["requests"]))
+        elif message["type"] == "end":
+            self._given.put(None)
         elif message["type"] == "cancel":
             self._cancelled.add((int(message["request"]), str(message["ref"])))
 
     def _end(self) -> None:
         self._gone = True
-        idle = not self._has_work.is_set()
-        self._has_work.set()
-        if idle or self._finished:
+        self._given.put(None)
+        if not self._at_work:
             return
         # What is in work stops between two steps, and a statement that hangs is given up on the server. Nobody reads
         # what this process would still say, so it does not stay for longer than that takes.
@@ -160,5 +164,5 @@ class _Peer:
 
         cancel_all()
         threading.Event().wait(_SECONDS_TO_END)
-        if not self._finished:
+        if self._at_work:
             os._exit(1)

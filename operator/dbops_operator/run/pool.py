@@ -73,8 +73,9 @@ class Pool:
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-    ) -> Outcome:
-        """Do UNIT in a run of its own. Raises RunFailed."""
+        more: Callable[[Outcome], UnitOfWork | None],
+    ) -> None:
+        """Do UNIT in a run of its own, and what MORE gives after it. Raises RunFailed."""
         begin = time.monotonic()
         run = self._take()
         if run is None:
@@ -82,10 +83,9 @@ class Pool:
         self._refill()
         on_run(run.name)
         self._metrics.run_seconds.labels("prepare").observe(time.monotonic() - begin)
-        self._metrics.run_objects.observe(len(unit.items))
         begin = time.monotonic()
         try:
-            outcome = await run.work(unit, on_result=on_result, cancels=cancels)
+            await run.work(unit, on_result=on_result, cancels=cancels, more=more)
         except BaseException:
             self._metrics.runs.labels("failed").inc()
             raise
@@ -93,7 +93,6 @@ class Pool:
             self._metrics.run_seconds.labels("work").observe(time.monotonic() - begin)
             self._spawn(self._finish(run))
         self._metrics.runs.labels("done").inc()
-        return outcome
 
     async def close(self) -> None:
         """End all runs and remove the folder."""

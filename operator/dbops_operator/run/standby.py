@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of ansible-runner: started ahead of need, given one unit of work over its socket, and awaited to its end.
+"""One run of ansible-runner: started ahead of need, given work over its socket, and awaited to its end.
 
-The pool (run/pool.py) starts it and hands the unit over. Results come object by object over the socket; the
-runner's event at the end of the task is the record, and a difference between the two is logged. Nothing secret is
-in the run's folder, argv or environment.
+The pool (run/pool.py) starts it and hands a unit of work over, which may be followed by what gathers meanwhile. Results
+come object by object over the socket; the runner's event at the end of the task is the record, and a difference between
+the two is logged. Nothing secret is in the run's folder, argv or environment.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._peer: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = self._loop.create_future()
         self._record: list[Mapping[str, Any]] | None = None
-        self._said: list[Mapping[str, Any]] | None = None
+        self._said: list[Mapping[str, Any]] = []
+        self._complete = False
         self._output = ""
         self._status = ""
         self._stopping = threading.Event()
@@ -77,16 +78,29 @@ class Run:
             raise RunNotStarted(Reason.INTERNAL_ERROR, f"run {self.name} did not get ready: {why}")
 
     async def work(
-        self, unit: UnitOfWork, *, on_result: Callable[[ObjectResult], None], cancels: asyncio.Queue[str]
-    ) -> Outcome:
-        """Do UNIT. Raises RunFailed when the run breaks; it is killed after the unit's deadline."""
+        self,
+        unit: UnitOfWork,
+        *,
+        on_result: Callable[[ObjectResult], None],
+        cancels: asyncio.Queue[str],
+        more: Callable[[Outcome], UnitOfWork | None],
+    ) -> None:
+        """Do UNIT, and what MORE gives after it, to the end.
+
+        Raises RunFailed when the run breaks; it is killed after a unit's deadline.
+        """
         self.usable = False
         reader, writer = await self._peer
         sender = asyncio.ensure_future(self._forward(cancels, writer))
         try:
-            async with asyncio.timeout(unit.deadline):
-                writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
-                return await self._results(reader, on_result)
+            following: UnitOfWork | None = unit
+            while following:
+                unit = following
+                async with asyncio.timeout(unit.deadline):
+                    writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
+                    following = more(await self._results(reader, on_result))
+            writer.write(protocol.encode({"type": "end"}))
+            self._complete = True
         except BaseException as error:
             await self.kill()
             if isinstance(error, TimeoutError):
@@ -106,7 +120,7 @@ class Run:
         except TimeoutError:
             self._log.error("run %s did not end by itself and was killed", self.name)
             await self.kill()
-        if self._said is None:
+        if not self._complete:
             # It broke, was killed, and its objects were told.
             return
         if self._status != "successful":
@@ -169,7 +183,8 @@ class Run:
             if message["type"] == "object":
                 on_result(_result(message))
             elif message["type"] == "done":
-                self._said, outcome = _done(message)
+                documents, outcome = _done(message)
+                self._said += documents
                 return outcome
 
     async def _forward(self, cancels: asyncio.Queue[str], writer: asyncio.StreamWriter) -> None:

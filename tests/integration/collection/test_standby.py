@@ -103,7 +103,8 @@ class Standby:
         self._connection.close()
 
     def end(self) -> tuple[int, str]:
-        """Give the run's status and output when it has ended by itself."""
+        """Tell the run that there is no more work; give its status and output when it has ended by itself."""
+        self._connection.sendall(protocol.encode({"type": "end"}))
         status = self.process.wait(timeout=30)
         self._output.seek(0)
         return status, self._output.read()
@@ -209,6 +210,30 @@ def test_several_requests_are_worked_on_and_the_record_agrees(
     for path in standby.ansible.folder.rglob("*"):
         if path.is_file():
             assert password.encode() not in path.read_bytes(), path
+
+
+def test_more_work_comes_until_the_end(
+    standby: Standby, postgres: PostgreSQLServer, unique: Callable[[str], str]
+) -> None:
+    one, two = unique("a"), unique("b")
+    standby.send(work(request(postgres, user(one))))
+    _, first = standby.until_done()
+    standby.send(work(request(postgres, user(two, in_roles=[one]))))
+    objects, second = standby.until_done()
+    assert [(each["request"], each["result"]["ref"], each["result"]["changed"]) for each in objects] == [(0, two, True)]
+    status, output = standby.end()
+    assert status == 0, output
+    record = next(line[len(MARK) :] for line in output.splitlines() if line.startswith(MARK) and "documents" in line)
+    assert json.loads(record)["result"]["documents"] == [*first["documents"], *second["documents"]]
+
+
+def test_a_run_whose_other_side_vanishes_between_two_pieces_of_work_ends(
+    standby: Standby, postgres: PostgreSQLServer, unique: Callable[[str], str]
+) -> None:
+    standby.send(work(request(postgres, user(unique("a")))))
+    standby.until_done()
+    standby.close()
+    assert standby.process.wait(timeout=10) == 0
 
 
 def test_one_object_is_cancelled_and_its_neighbours_are_not(

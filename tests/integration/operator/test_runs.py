@@ -27,7 +27,7 @@ from localstack.postgresql_binaries import embedded
 
 _KNOCK = """
 import json, os, socket, sys
-frame = json.dumps({"type": "hello", "protocol": 1, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
+frame = json.dumps({"type": "hello", "protocol": 2, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
 with socket.socket(socket.AF_UNIX) as door:
     door.connect(sys.argv[1])
     door.sendall(len(frame).to_bytes(4, "big") + frame)
@@ -53,12 +53,25 @@ class Work:
         self.run = ""
         self.results: list[ObjectResult] = []
         self.cancels: asyncio.Queue[str] = asyncio.Queue()
+        self.outcomes: list[Outcome] = []
 
-    async def do(self, what: UnitOfWork) -> Outcome:
+    async def do(self, *units: UnitOfWork) -> None:
+        """Have one run do all of UNITS."""
+        left = list(units)
+
         def begin(name: str) -> None:
             self.run = name
 
-        return await self.pool.run(what, on_run=begin, on_result=self.results.append, cancels=self.cancels)
+        def more(outcome: Outcome) -> UnitOfWork | None:
+            self.outcomes.append(outcome)
+            return left.pop(0) if left else None
+
+        first = left.pop(0)
+        await self.pool.run(first, on_run=begin, on_result=self.look, cancels=self.cancels, more=more)
+
+    def look(self, result: ObjectResult) -> None:
+        """Take a result."""
+        self.results.append(result)
 
 
 @pytest_asyncio.fixture
@@ -100,12 +113,28 @@ async def test_a_unit_is_done_and_its_results_come_back(
 ) -> None:
     names = [unique("u"), unique("u")]
     work = Work(pool)
-    outcome = await work.do(unit(postgres.admin, *names))
-    assert outcome.server["reachable"] is True
+    await work.do(unit(postgres.admin, *names))
+    assert [outcome.server["reachable"] for outcome in work.outcomes] == [True]
     assert [(one.ref, one.changed, one.failed) for one in work.results] == [(name, True, False) for name in names]
     assert work.run == "r1"
     found = postgres.query("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", (names,))
     assert found == [(2,)]
+
+
+async def test_one_run_does_what_follows_a_unit_and_its_record_holds_all(
+    pool: Pool, postgres: PostgreSQLServer, unique: Callable[..., str], waiting: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [unique("u"), unique("u"), unique("u")]
+    pool._waiting.append(waiting)
+    work = Work(pool)
+    await work.do(unit(postgres.admin, names[0]), unit(postgres.admin, *names[1:]))
+    assert [(one.ref, one.changed) for one in work.results] == [(name, True) for name in names]
+    assert len(work.outcomes) == 2
+    await asyncio.wait_for(waiting.ended.wait(), 20)
+    await waiting.finish()
+    assert waiting._record == waiting._said
+    assert [[one["ref"] for one in document["objects"]] for document in waiting._said] == [names[:1], names[1:]]
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 async def test_the_folder_of_a_run_holds_no_secret_and_goes_with_it(
@@ -116,15 +145,15 @@ async def test_the_folder_of_a_run_holds_no_secret_and_goes_with_it(
     seen: list[bytes] = []
 
     class Looking(Work):
-        def look(self, _: ObjectResult) -> None:
+        def look(self, result: ObjectResult) -> None:
+            super().look(result)
             seen.extend(path.read_bytes() for path in waiting.folder.path.rglob("*") if path.is_file())
             for pid in processes.of_run(waiting.folder.path):
                 with suppress(ProcessLookupError):
                     seen.extend(Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "environ"))
 
     work = Looking(pool)
-    what = unit(postgres.admin, name)
-    await pool.run(what, on_run=lambda _: None, on_result=work.look, cancels=work.cancels)
+    await work.do(unit(postgres.admin, name))
     assert seen
     assert not any(secret.encode() in content for content in seen for secret in (f"secret-of-{name}", "PGPASSWORD"))
     await asyncio.wait_for(waiting.ended.wait(), 20)
@@ -152,8 +181,8 @@ async def test_only_the_runs_own_process_is_let_in(waiting: Run, pool: Pool) -> 
 
 
 async def test_a_collection_of_another_version_is_told_at_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "VERSION", 2)
-    with pytest.raises(RunNotStarted, match="speaks version 1 of the protocol, not 2"):
+    monkeypatch.setattr(protocol, "VERSION", 3)
+    with pytest.raises(RunNotStarted, match="speaks version 2 of the protocol, not 3"):
         await asyncio.wait_for(pool._prepare(), standby.SECONDS_TO_GET_READY / 2)
 
 

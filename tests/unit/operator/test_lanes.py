@@ -33,6 +33,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.units: list[list[str]] = []
+        self.runs: list[list[list[str]]] = []
         self.gate: asyncio.Event | None = None
         self.answers: Callable[[UnitOfWork], list[ObjectResult]] | None = None
         self.do: Callable[[UnitOfWork], Outcome] = lambda _: UP
@@ -50,26 +51,41 @@ class Runs:
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-    ) -> Outcome:
-        self.units.append([item.ref for item in unit.items])
+        more: Callable[[Outcome], UnitOfWork | None],
+    ) -> None:
         self.at_work += 1
-        on_run(f"r{len(self.units)}")
+        self.runs.append([])
+        on_run(f"r{len(self.runs)}")
         self.most_at_work = max(self.most_at_work, self.at_work)
         try:
-            await turn()
-            if self.gate:
-                await self.gate.wait()
-            while not cancels.empty():
-                self.cancelled.append(cancels.get_nowait())
-            outcome = self.do(unit)
-            for result in self.answers(unit) if self.answers else ():
-                on_result(result)
-            for item in () if self.answers else unit.items:
-                failed = not outcome.server["reachable"]
-                on_result(ObjectResult(item.ref, failed=failed, reason=Reason.CONNECTION_FAILED if failed else None))
-            return outcome
+            following: UnitOfWork | None = unit
+            while following:
+                following = more(await self._one(following, on_result, cancels, self.runs[-1]))
         finally:
             self.at_work -= 1
+
+    async def _one(
+        self,
+        unit: UnitOfWork,
+        on_result: Callable[[ObjectResult], None],
+        cancels: asyncio.Queue[str],
+        run: list[list[str]],
+    ) -> Outcome:
+        refs = [item.ref for item in unit.items]
+        self.units.append(refs)
+        run.append(refs)
+        await turn()
+        if self.gate:
+            await self.gate.wait()
+        while not cancels.empty():
+            self.cancelled.append(cancels.get_nowait())
+        outcome = self.do(unit)
+        for result in self.answers(unit) if self.answers else ():
+            on_result(result)
+        for item in () if self.answers else unit.items:
+            failed = not outcome.server["reachable"]
+            on_result(ObjectResult(item.ref, failed=failed, reason=Reason.CONNECTION_FAILED if failed else None))
+        return outcome
 
 
 class Bench:
@@ -101,7 +117,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_gathers_while_a_lane_is_busy_shares_the_next_run() -> None:
+async def test_what_gathers_while_a_lane_is_busy_is_done_by_the_same_run_until_that_is_full() -> None:
     bench = Bench()
     bench.runs.gate = asyncio.Event()
     first = bench.converge(user("first"))
@@ -111,7 +127,54 @@ async def test_what_gathers_while_a_lane_is_busy_shares_the_next_run() -> None:
     assert bench.runs.units == [[user("first").ref]]
     bench.runs.gate.set()
     await asyncio.gather(first, *rest)
-    assert [len(unit) for unit in bench.runs.units] == [1, LARGEST_UNIT, 5]
+    assert [[len(unit) for unit in run] for run in bench.runs.runs] == [[1, LARGEST_UNIT - 1], [6]]
+
+
+async def test_an_object_comes_once_in_a_run_so_that_cancelling_it_is_clear() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    first = bench.converge(user("a"))
+    await turn()
+    again, other = bench.converge(user("a")), bench.converge(user("b"))
+    await turn()
+    bench.runs.gate.set()
+    await asyncio.gather(first, again, other)
+    assert bench.runs.runs == [[[user("a").ref], [user("b").ref]], [[user("a").ref]]]
+
+
+async def test_a_run_that_breaks_later_fails_only_what_it_had_then() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    first = bench.converge(user("a"))
+    await turn()
+    second = bench.converge(user("b"))
+    await turn()
+
+    def do(unit: UnitOfWork) -> Outcome:
+        if unit.items[0].ref == user("b").ref:
+            raise RunFailed(Reason.INTERNAL_ERROR, "died")
+        return UP
+
+    bench.runs.do = do
+    bench.runs.gate.set()
+    assert not (await first).failed
+    with pytest.raises(RunFailed, match="died"):
+        await second
+
+
+async def test_a_run_that_finds_the_server_away_takes_nothing_more() -> None:
+    bench = Bench()
+    await bench.converge(user("a"))
+    bench.runs.gate = asyncio.Event()
+    second = bench.converge(user("b"))
+    await turn()
+    third = bench.converge(user("c"))
+    await turn()
+    bench.runs.do = lambda _: AWAY
+    bench.runs.gate.set()
+    assert (await second).failed
+    assert (await third).reason is Reason.CONNECTION_FAILED
+    assert bench.runs.runs == [[[user("a").ref]], [[user("b").ref]]]
 
 
 async def test_a_poisonous_object_is_found_by_halving() -> None:
