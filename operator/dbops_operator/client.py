@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client import Configuration
@@ -87,6 +88,9 @@ class Client:
         # The pool is bounded by IN_FLIGHT and by the number of watches; aiohttp's own limit would let a watch
         # wait behind requests.
         configuration.connection_pool_maxsize = 0
+        # Else aiohttp reads ~/.netrc and the environment in a thread for each request, at a third of what one costs.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy(configuration.host)
         self.configuration = configuration
         self._rest = RESTClientObject(configuration)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -280,6 +284,12 @@ class Client:
             raise Retryable(f"no answer from the API server: {type(error).__name__} {error}".strip()) from error
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy for URL by the environment (HTTPS_PROXY, NO_PROXY), if any."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 class _Watch(AbstractAsyncContextManager[aiohttp.ClientResponse]):

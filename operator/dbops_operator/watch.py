@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -21,6 +21,20 @@ Seen = Callable[[str, dict[str, Any]], None]
 
 
 _SECONDS_TO_END = 3.0
+
+
+class _Nothing(kopf.DiffBaseStorage):
+    """Keeps nothing: Kopf would copy and compare each body for change handlers, which there are none of."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Give nothing to compare."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """There is no earlier state."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Write nothing."""
 
 
 class Pauses:
@@ -87,6 +101,7 @@ def _settings() -> kopf.OperatorSettings:
     # Namespaces are names, not patterns, and the CRDs are there before the operator.
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _Nothing()
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 255
     settings.watching.connect_timeout = 10
