@@ -9,6 +9,7 @@ Of Secrets, ConfigMaps and Namespaces only metadata is here. Pure: no I/O.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntFlag
 from typing import Any
@@ -60,6 +61,8 @@ class Store:
         """Start empty."""
         self._kinds: dict[str, dict[Key, Body]] = {}
         self._editors: dict[Key, str] = {}
+        self._roles: dict[Key, frozenset[str]] = {}
+        self._naming: defaultdict[str, set[Key]] = defaultdict(set)
 
     def get(self, key: Key) -> Body | None:
         """The last sight of an object; None if there is none."""
@@ -73,6 +76,10 @@ class Store:
         """All objects of a KIND, in one NAMESPACE or in all."""
         bodies = self._kinds.get(kind, {})
         return [body for key, body in bodies.items() if namespace is None or key.namespace == namespace]
+
+    def naming(self, role: str) -> Bodies:
+        """Databases and DatabaseUsers that name ROLE, as owner, as a role to join, or in what they contain."""
+        return [self._kinds[key.kind][key] for key in self._naming.get(role, ())]
 
     def keys(self, kind: str) -> Iterator[Key]:
         """Keys of all objects of a KIND."""
@@ -95,11 +102,25 @@ class Store:
             **body,
             "metadata": {name: value for name, value in body["metadata"].items() if name != "managedFields"},
         }
+        self._index(key, _roles_named(body))
         return compare(old, body)
+
+    def _index(self, key: Key, roles: frozenset[str]) -> None:
+        """Note which roles an object names now, so that whoever waits for a role is found without a search."""
+        former = self._roles.pop(key, frozenset())
+        for role in former - roles:
+            self._naming[role].discard(key)
+            if not self._naming[role]:
+                del self._naming[role]
+        for role in roles - former:
+            self._naming[role].add(key)
+        if roles:
+            self._roles[key] = roles
 
     def remove(self, key: Key) -> Change:
         """Forget an object that is gone."""
         self._editors.pop(key, None)
+        self._index(key, frozenset())
         return Change.NONE if self._kinds.get(key.kind, {}).pop(key, None) is None else Change.VANISHED
 
     def replace(self, kind: str, bodies: Iterable[Body], *, namespace: str = "") -> Changes:
@@ -147,6 +168,22 @@ def readiness(body: Body) -> tuple[str, bool]:
             current = condition.get("observedGeneration") == body["metadata"].get("generation")
             return str(condition["status"]), current
     return "Unknown", False
+
+
+def _roles_named(body: Body) -> frozenset[str]:
+    if body["kind"] not in ("Database", "DatabaseUser"):
+        return frozenset()
+    spec = body.get("spec") or {}
+    block = spec.get("postgres") or {}
+    names = [
+        spec.get("owner"),
+        *(spec.get("roles") or ()),
+        *(block.get("inRoles") or ()),
+        block.get("defaultRole"),
+        *(one.get("owner") for one in block.get("schemas") or ()),
+        *(one.get("role") for one in block.get("defaultPrivileges") or ()),
+    ]
+    return frozenset(name for name in names if name)
 
 
 def _is_older(new: Body, old: Body) -> bool:

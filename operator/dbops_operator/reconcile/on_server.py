@@ -70,10 +70,9 @@ def _own(
 
 def wake_waiting(context: Context, instance: Key, role: str) -> None:
     """Have those looked at that name ROLE on this server: it was not there before, and they may wait for it."""
-    for kind in ("Database", "DatabaseUser"):
-        for body in context.store.list(kind):
-            if role in _roles_named(body["spec"]) and removal.refers(body, instance):
-                context.wake(Key.of(body), Priority.DEPENDENCY)
+    for body in context.store.naming(role):
+        if removal.refers(body, instance):
+            context.wake(Key.of(body), Priority.DEPENDENCY)
 
 
 def wake_namesakes(context: Context, body: Body, field: str) -> None:
@@ -82,18 +81,6 @@ def wake_namesakes(context: Context, body: Body, field: str) -> None:
     for other in context.store.list(body["kind"]):
         if other["spec"].get(field) == body["spec"].get(field) and Key.of(other) != key:
             context.wake(Key.of(other), Priority.DEPENDENCY)
-
-
-def _roles_named(spec: Any) -> list[Any]:
-    block = spec.get("postgres") or {}
-    return [
-        spec.get("owner"),
-        *(spec.get("roles") or ()),
-        *(block.get("inRoles") or ()),
-        block.get("defaultRole"),
-        *(one.get("owner") for one in block.get("schemas") or ()),
-        *(one.get("role") for one in block.get("defaultPrivileges") or ()),
-    ]
 
 
 def adopts(body: Body, server: Server, *, name: str, listed_in: str) -> bool:

@@ -108,3 +108,37 @@ def test_managed_fields_are_not_kept_but_the_last_editor_is() -> None:
     assert store.editor(KEY) == "argocd-controller"
     store.remove(KEY)
     assert store.editor(KEY) == ""
+
+
+def naming(version: int, spec: dict[str, Any], *, kind: str = "Database", name: str = "app") -> dict[str, Any]:
+    return {**body(version, kind=kind, name=name), "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"owner": "role"},
+        {"roles": ["other", "role"]},
+        {"postgres": {"inRoles": ["role"]}},
+        {"postgres": {"defaultRole": "role"}},
+        {"postgres": {"schemas": [{"name": "s"}, {"name": "t", "owner": "role"}]}},
+        {"postgres": {"defaultPrivileges": [{"role": "role"}]}},
+    ],
+)
+def test_who_names_a_role_is_found(spec: dict[str, Any]) -> None:
+    store = Store()
+    store.put(naming(1, {"owner": "somebody"}, name="else"))
+    store.put(naming(1, spec))
+    assert [Key.of(one) for one in store.naming("role")] == [Key("Database", "team", "app")]
+
+
+def test_who_names_a_role_no_more_or_is_gone_is_not_found() -> None:
+    store = Store()
+    store.put(naming(1, {"owner": "one"}))
+    store.put(naming(2, {"owner": "two"}))
+    assert store.naming("one") == []
+    assert [one["metadata"]["resourceVersion"] for one in store.naming("two")] == ["2"]
+    store.replace("Database", [])
+    assert store.naming("two") == []
+    store.put(naming(1, {"owner": "one"}, kind="DatabaseInstance"))
+    assert store.naming("one") == []
