@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import base64
 import json
-import urllib.error
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 
-from localstack.controlplane import ControlPlane
+from localstack.controlplane import ApiError, ControlPlane
 from localstack.postgresql import Login
 from localstack.processes import wait_until
 
@@ -76,8 +75,8 @@ def get(cluster: ControlPlane, kind: str, namespace: str, name: str) -> Body | N
     """The object as it is; None if there is none."""
     try:
         return cluster.request("GET", path(kind, namespace, name))
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
+    except ApiError as error:
+        if error.status != 404:
             raise
         return None
 
@@ -110,6 +109,16 @@ def condition(body: Body | None, type_: str = "Ready") -> Body:
 def ready(body: Body | None) -> str:
     """Status of Ready at the present generation; "" if it was not told yet."""
     return str(condition(body).get("status", ""))
+
+
+def wait_in_work(cluster: ControlPlane, namespace: str, name: str) -> None:
+    """Return when the DatabaseUser's work has begun and takes long."""
+
+    def look() -> bool:
+        body = get(cluster, "databaseuser", namespace, name) or {}
+        return any(one["type"] == "Reconciling" for one in body.get("status", {}).get("conditions", ()))
+
+    wait_until(look, what=f"{name} is in work")
 
 
 def secret_content(cluster: ControlPlane, namespace: str, name: str) -> dict[str, str]:

@@ -15,12 +15,11 @@ import shutil
 import ssl
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import urllib3
 import yaml
 
 from localstack import binaries
@@ -50,6 +49,14 @@ _CONTROLLERS = (
     "clusterrole-aggregation",
     "resourcequota",
 )
+
+
+class ApiError(Exception):
+    """The API server refused a request: its HTTP status, and its message as the text."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ControlPlane:
@@ -176,16 +183,17 @@ class ControlPlane:
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send one API request as the administrator and give the answer's object.
 
-        Raises urllib.error.HTTPError for any status of 400 or above.
+        Asks again when the server wants it, as all clients do. Raises ApiError for any status of 400 or above.
         """
-        call = urllib.request.Request(
-            f"{self.server}{path}",
-            method=method,
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Accept": "application/json", "Content-Type": "application/json"},
+        # Only where nothing was done: a server that has just started has no list of our kinds yet.
+        asked_to_wait = urllib3.Retry(
+            connect=0, read=0, other=0, status=30, status_forcelist=[429], allowed_methods=None, raise_on_status=False
         )
-        with urllib.request.urlopen(call, context=self._tls(), timeout=30) as answer:
-            content: dict[str, Any] = json.load(answer)
+        with urllib3.PoolManager(ssl_context=self._tls(), timeout=30, retries=asked_to_wait) as client:
+            answer = client.request(method, f"{self.server}{path}", json=body, headers={"Accept": "application/json"})
+        content: dict[str, Any] = answer.json()
+        if answer.status >= 400:
+            raise ApiError(answer.status, str(content.get("message", answer.reason)))
         return content
 
     def service_account_kubeconfig(self, namespace: str, name: str, *, lifetime: int = 24 * 3600) -> Path:
@@ -270,16 +278,16 @@ class ControlPlane:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.server}/readyz", context=self._tls(), timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
+            with urllib3.PoolManager(ssl_context=self._tls(), timeout=5, retries=False) as client:
+                return client.request("GET", f"{self.server}/readyz").status == 200
+        except urllib3.exceptions.HTTPError:
             return False
 
     def _has_default_service_account(self) -> bool:
         try:
             self.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
-        except urllib.error.HTTPError as error:
-            if error.code != 404:
+        except ApiError as error:
+            if error.status != 404:
                 raise
             return False
         return True

@@ -39,16 +39,6 @@ def roles(server: PostgreSQLServer, *names: str) -> dict[str, int]:
     return dict(server.query(query, [list(names)]))
 
 
-def wait_in_work(cluster: ControlPlane, namespace: str, name: str) -> None:
-    """Return when the DatabaseUser's work has begun and takes long."""
-
-    def look() -> bool:
-        body = objects.get(cluster, "databaseuser", namespace, name) or {}
-        return any(one["type"] == "Reconciling" for one in body.get("status", {}).get("conditions", ()))
-
-    wait_until(look, what=f"{name} is in work")
-
-
 def take_away(cluster: ControlPlane, namespace: str, name: str) -> None:
     """Delete a DatabaseUser and strip its finalizers, as people do."""
     cluster.kubectl("delete", "databaseuser", name, "--namespace", namespace, "--wait=false")
@@ -94,7 +84,7 @@ def test_a_run_of_an_old_object_writes_nothing_onto_a_new_one(
     server.pause()
     try:
         objects.apply(crds, objects.user(namespace, "app", "old_login"))
-        wait_in_work(crds, namespace, "app")
+        objects.wait_in_work(crds, namespace, "app")
         take_away(crds, namespace, "app")
         objects.apply(crds, objects.user(namespace, "app", "new_login"))
     finally:
@@ -117,7 +107,7 @@ def test_an_object_that_vanishes_in_work_is_not_written_back(
     server.pause()
     try:
         objects.apply(crds, objects.user(namespace, "ghost", "ghost"))
-        wait_in_work(crds, namespace, "ghost")
+        objects.wait_in_work(crds, namespace, "ghost")
         take_away(crds, namespace, "ghost")
     finally:
         server.resume()

@@ -147,7 +147,7 @@ def die_at_work(cluster: ControlPlane, server: PostgreSQLServer, operator: Opera
     """Kill the operator while a run has a password and cannot go on; give the password."""
     server.pause()
     objects.apply(cluster, objects.user(NAMESPACE, "last", "last"))
-    wait_until(lambda: operator.metric("dbops_queue_working") == 1, what="the last user is in work")
+    objects.wait_in_work(cluster, NAMESPACE, "last")
     states: list[str] = []
 
     def look() -> bool:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from localstack.controlplane import ControlPlane
 from localstack.processes import wait_until
@@ -58,7 +59,7 @@ def test_api_server_comes_back_after_a_crash_with_its_data() -> None:
     with ControlPlane() as cluster:
         cluster.kubectl("create", "configmap", "kept")
         cluster.kill_apiserver()
-        with pytest.raises(OSError, match="refused"):
+        with pytest.raises(urllib3.exceptions.HTTPError, match="refused"):
             cluster.request("GET", "/readyz")
         cluster.start_apiserver()
         assert "kept" in cluster.kubectl("get", "configmaps", "--output", "name")
