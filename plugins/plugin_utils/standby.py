@@ -72,7 +72,6 @@ def _load_driver() -> None:
     """Import what takes time before there is work."""
     import psycopg  # noqa: F401
 
-    import ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.objects
     import ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server  # noqa: F401
 
 

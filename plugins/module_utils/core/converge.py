@@ -13,9 +13,11 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, order, parse
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.objects import Objects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, document
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 Report = Callable[[ObjectResult], None]
 
@@ -60,12 +62,7 @@ class _Run:
 
     def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
         options = parse.connection(self._request.get("connection") or {})
-        if options["engine"] != "postgres":
-            raise DbopsError(Reason.UNSUPPORTED, f"engine {options['engine']} is not served yet", field="engine")
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.objects import Objects
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
-
-        with Server(options) as server:
+        with _server(options) as server:
             server.observe(declared)
             objects = Objects(
                 server,
@@ -80,14 +77,7 @@ class _Run:
                 if result.failed:
                     failed[order.thing(one)] = one.ref
                 self._finish(result)
-            return {
-                "reachable": True,
-                "engine": options["engine"],
-                "version": server.facts.version,
-                "version_number": server.facts.version_number,
-                "system_identifier": server.facts.system_identifier,
-                "admin": server.facts.admin.name,
-            }
+            return {"reachable": True, "engine": options["engine"]} | server.described()
 
     def _one(
         self, one: Desired, work: Callable[[Desired, ObjectResult], None], failed: Mapping[tuple[str, str], str]
@@ -111,6 +101,15 @@ class _Run:
     def _finish(self, result: ObjectResult) -> None:
         self._results[result.ref] = result
         self._report(result)
+
+
+def _server(options: Mapping[str, Any]) -> Server:
+    """Give the server of the engine that the options name; its driver is imported here and not before."""
+    if options["engine"] == "postgres":
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import server
+
+        return server.Server(options)
+    raise DbopsError(Reason.UNSUPPORTED, f"engine {options['engine']} is not served yet", field="engine")
 
 
 def _brake(options: Mapping[str, Any] | None) -> dict[str, int]:

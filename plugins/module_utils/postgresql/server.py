@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    apply,
     catalog,
     catalog_databases,
     dependencies,
     errors,
     ledger,
+    quoting,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import (
@@ -43,6 +48,8 @@ _NO_SUCH_DATABASE = "3D000"
 
 class Server:
     """A server that answers. Raises DbopsError (ConnectError when no session can be had) throughout."""
+
+    kinds: Mapping[str, Kind] = KINDS
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take checked connection OPTIONS; nothing is opened yet."""
@@ -75,6 +82,15 @@ class Server:
     def facts(self) -> Facts:
         """The server as a whole."""
         return self.state.facts
+
+    def described(self) -> dict[str, Any]:
+        """Give the facts for the document."""
+        return {
+            "version": self.facts.version,
+            "version_number": self.facts.version_number,
+            "system_identifier": self.facts.system_identifier,
+            "admin": self.facts.admin.name,
+        }
 
     def _open(self) -> None:
         """Open the main session where the ledger is, or else in the database that the options name."""
@@ -193,6 +209,21 @@ class Server:
         role = self.state.roles.get(user.name)
         return logins.verify(self.connector, role, user, now=datetime.datetime.now(datetime.UTC))
 
+    def masked(self, statement: Statement) -> str:
+        """Give STATEMENT as people see it, without secrets."""
+        return quoting.masked(statement)
+
+    def apply(
+        self,
+        steps: Sequence[Step],
+        *,
+        stopped: Callable[[], bool],
+        committed: Callable[[Sequence[Step]], None],
+        closing: Callable[[], None] | None,
+    ) -> None:
+        """Send STEPS; see core.server."""
+        apply.apply(steps, apply.Applying(self.session, self.leave, stopped, committed), closing=closing)
+
     def require_direct(self) -> None:
         """Refuse to look at objects where the state of a session gets lost."""
         if self.facts.pooler:
@@ -242,7 +273,7 @@ class Server:
         self.ledger = made
 
     @contextlib.contextmanager
-    def lock(self, thing: str, name: str) -> Any:
+    def lock(self, thing: str, name: str) -> Iterator[None]:
         """Hold the lock of an object: who else wants to change it waits, up to lock_timeout."""
         key = ledger.lock_key(thing, name)
         self.main.rows("SELECT pg_advisory_lock(%s)", [key], doing=f"waiting for the lock of {thing} {name}")

@@ -175,9 +175,9 @@ def test_a_writer_who_takes_no_lock(superuser_engine: Engine, unique: Unique) ->
 def test_somebody_made_it_meanwhile(superuser_engine: Engine, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between our look and our statement: looked at again, and found to be as declared."""
     engine, name = superuser_engine, unique("app")
-    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import objects
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import apply
 
-    genuine, calls = objects.apply, []
+    genuine, calls = apply.apply, []
 
     def late(*arguments: Any, **options: Any) -> None:
         if not calls:
@@ -185,7 +185,7 @@ def test_somebody_made_it_meanwhile(superuser_engine: Engine, unique: Unique, mo
         calls.append(1)
         genuine(*arguments, **options)
 
-    monkeypatch.setattr(objects, "apply", late)
+    monkeypatch.setattr(apply, "apply", late)
     result = engine.one(user(name, connection_limit=3))
     assert not result["failed"], result
     assert len(calls) == 2

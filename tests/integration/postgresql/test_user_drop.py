@@ -151,16 +151,16 @@ def test_a_table_that_appears_during_the_drop_is_kept(
     """The role is locked out, then looked at again, and only then comes DROP OWNED."""
     engine, name = superuser_engine, unique("app")
     engine.run(user(name))
-    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import objects
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import apply
 
-    genuine = objects.apply
+    genuine = apply.apply
 
     def apply_and_own(*arguments: object, **options: object) -> None:
         genuine(*arguments, **options)  # type: ignore[arg-type]
         create = sql.SQL("CREATE SCHEMA app AUTHORIZATION {}").format(sql.Identifier(name))
         engine.server.query(create, dbname=database)
 
-    monkeypatch.setattr(objects, "apply", apply_and_own)
+    monkeypatch.setattr(apply, "apply", apply_and_own)
     result = engine.one(user(name, state="absent"))
     assert result["reason"] == "Blocked"
     assert engine.server.query("SELECT 1 FROM pg_namespace WHERE nspname = 'app'", dbname=database) != []

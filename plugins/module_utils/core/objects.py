@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One declared object after the other on an observed server: claim, plan, and if need be lock, look again, apply.
 
-Called by core.converge for each object in its order; fills the object's result. The kinds differ only in their
-row of kinds.py.
+Called by core.converge for each object in its order; fills the object's result. Engines differ only behind
+core.server, and kinds only in their row of the engine's kinds.py.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Claim, Entry, claim, release
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import quoting
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.apply import Applying, apply
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS, Kind
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 _ROUNDS = 5
 """How often a plan may ask for another look, or somebody else may have changed things under us."""
@@ -39,7 +37,7 @@ class Objects:
 
     def converge(self, desired: Desired, result: ObjectResult) -> None:
         """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
-        kind = KINDS[desired.kind]
+        kind = self.server.kinds[desired.kind]
         if kind.thing:
             self.server.require_direct()
         try:
@@ -109,7 +107,7 @@ class Objects:
             kind.predict(desired, self.server.state)
 
     def _report(self, steps: Sequence[Step], result: ObjectResult) -> None:
-        result.steps += [step.result(quoting.masked(step.statement)) for step in steps]
+        result.steps += [step.result(self.server.masked(step.statement)) for step in steps]
         result.changed = result.changed or any(step.changes for step in steps)
 
     def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> None:
@@ -162,15 +160,14 @@ class Objects:
         closing: Callable[[], None] | None = None
         if finished and (planned.drops or self._must_record(kind, desired, claimed, planned)):
             closing = partial(self._record, kind, desired, claimed, planned)
-        applying = Applying(
-            session=self.server.session,
-            leave=self.server.leave,
-            stopped=lambda: self.cancelled(desired.ref),
-            committed=lambda sent: self._report(sent, result),
-        )
         try:
             if steps:
-                apply(steps[:stop], applying, closing=closing)
+                self.server.apply(
+                    steps[:stop],
+                    stopped=lambda: self.cancelled(desired.ref),
+                    committed=lambda sent: self._report(sent, result),
+                    closing=closing,
+                )
             elif closing:
                 closing()
         except DbopsError as error:

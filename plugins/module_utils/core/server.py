@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What core.converge and core.objects ask of a server, whatever its engine.
+
+postgresql/server.py and mysql/server.py are such servers: the sessions, what was observed, the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
+
+
+class Ledger(Protocol):
+    """The record of who owns what, kept on the server itself."""
+
+    def record(self, entry: Entry) -> None:
+        """Write ENTRY over what was there; a part of the open transaction if there is one."""
+
+    def check_brake(self, brake: Mapping[str, int], acknowledged: Iterable[str]) -> None:
+        """Refuse with AcknowledgementNeeded one more drop of a database after too many."""
+
+
+class Server(Protocol):
+    """A server for the length of a run. Everything raises DbopsError for what goes wrong."""
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """The verbs of each kind of object that the engine has."""
+
+    @property
+    def state(self) -> Any:
+        """What was observed so far, as the verbs of this engine take it."""
+
+    @property
+    def entries(self) -> Mapping[tuple[str, str], Entry]:
+        """What the ledger says of the objects that were observed, by thing and name."""
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The ledger, if there is one that can be trusted."""
+
+    def __enter__(self) -> Self:
+        """Connect and read the server's facts."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close all sessions."""
+
+    def described(self) -> dict[str, Any]:
+        """Give the facts for the document: version, version_number, system_identifier, admin."""
+
+    def observe(self, declared: Sequence[Desired]) -> None:
+        """Read all that the DECLARED objects need, anew, into `state` and `entries`."""
+
+    def reopen(self) -> None:
+        """Connect again after the session was lost."""
+
+    def lock(self, thing: str, name: str) -> AbstractContextManager[None]:
+        """Hold the lock of an object: who else wants to change it waits."""
+
+    def require_direct(self) -> None:
+        """Refuse to look at objects where the state of a session gets lost."""
+
+    def require_changeable(self) -> None:
+        """Refuse before anything is sent where nothing can be changed."""
+
+    def require_ledger(self) -> Ledger:
+        """Give the ledger for writing, made at the first call on a new server."""
+
+    def verify(self, user: DesiredUser) -> dict[str, str]:
+        """Log in as USER with its declared password, once; give status, reason and message."""
+
+    def masked(self, statement: Statement) -> str:
+        """Give STATEMENT as people see it, without secrets."""
+
+    def apply(
+        self,
+        steps: Sequence[Step],
+        *,
+        stopped: Callable[[], bool],
+        committed: Callable[[Sequence[Step]], None],
+        closing: Callable[[], None] | None,
+    ) -> None:
+        """Send STEPS. STOPPED is asked between two; COMMITTED is told of those that nothing takes back any more.
+
+        CLOSING is called within the last transaction where that can be, else after all.
+        """
