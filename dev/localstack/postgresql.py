@@ -23,8 +23,9 @@ from typing import Any, LiteralString, Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from localstack.accounts import server_user
 from localstack.certificates import Authority, KeyPair
-from localstack.postgresql_binaries import PostgreSQLBinaries, embedded, readable_by, server_user
+from localstack.postgresql_binaries import PostgreSQLBinaries, embedded, readable_by
 from localstack.processes import Server, ServerError, free_port, wait_until
 
 SUPERUSER = "postgres"
