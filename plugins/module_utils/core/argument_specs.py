@@ -43,11 +43,18 @@ OWNERSHIP: Spec = {
 }
 """Who declares an object (see core.ownership), consent to taking over, and overriding somebody else's claim."""
 
+_DEFAULT_PRIVILEGE: Spec = {
+    "schema": {"type": "str", "required": True},
+    "object_type": {"type": "str", "choices": ["tables", "sequences", "functions", "types"], "required": True},
+    "privileges": {"type": "list", "elements": "str", "required": True},
+}
+
 DATABASE: Spec = {
     "name": {"type": "str", "required": True, "aliases": ["db"]},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "owner": {"type": "str"},
-    "encoding": {"type": "str"},
+    "encoding": {"type": "str", "aliases": ["charset"]},
+    "collation": {"type": "str"},
     "lc_collate": {"type": "str"},
     "lc_ctype": {"type": "str"},
     "template": {"type": "str"},
@@ -79,17 +86,7 @@ DATABASE: Spec = {
     "default_privileges": {
         "type": "list",
         "elements": "dict",
-        "options": {
-            "role": {"type": "str", "required": True},
-            "schema": {"type": "str", "required": True},
-            "object_type": {
-                "type": "str",
-                "choices": ["tables", "sequences", "functions", "types"],
-                "required": True,
-            },
-            "privileges": {"type": "list", "elements": "str", "required": True},
-            "granted_by": {"type": "str"},
-        },
+        "options": {"role": {"type": "str", "required": True}, **_DEFAULT_PRIVILEGE, "granted_by": {"type": "str"}},
     },
     "end_sessions": {"type": "bool", "default": False},
 }
@@ -112,8 +109,75 @@ DATABASE_USER: Spec = {
     "config_parameters": {"type": "dict"},
     "default_role": {"type": "str"},
     "in_roles": {"type": "list", "elements": "str"},
+    "hosts": {"type": "list", "elements": "str"},
+    "plugin": {
+        "type": "str",
+        "choices": ["caching_sha2_password", "sha256_password", "mysql_native_password", "ed25519"],
+    },
+    "require_ssl": {"type": "bool"},
+    "require_x509": {"type": "bool"},
+    "max_queries_per_hour": {"type": "int"},
+    "max_updates_per_hour": {"type": "int"},
+    "max_connections_per_hour": {"type": "int"},
+    "max_user_connections": {"type": "int"},
+    "account_locked": {"type": "bool"},
+    "failed_login_attempts": {"type": "int"},
+    "password_lock_time": {"type": "int"},
+    "password_lifetime": {"type": "int", "no_log": False},
+    "retain_current_password": {"type": "bool", "default": False, "no_log": False},
+    "discard_old_password": {"type": "bool", "default": False, "no_log": False},
     "reassign_owned_to": {"type": "str"},
     "end_sessions": {"type": "bool", "default": True},
+}
+
+GRANTS: Spec = {
+    "privileges": {"type": "list", "elements": "str", "required": True},
+    "level": {"type": "str", "choices": ["global", "database", "table", "column", "procedure", "function"]},
+    "database": {"type": "str"},
+    "schema": {"type": "str"},
+    "table": {"type": "str"},
+    "tables": {"type": "list", "elements": "str"},
+    "columns": {"type": "list", "elements": "str"},
+    "sequences": {"type": "list", "elements": "str"},
+    "functions": {"type": "list", "elements": "str"},
+    "procedure": {"type": "str"},
+    "function": {"type": "str"},
+    "grant_option": {"type": "bool", "default": False},
+}
+"""One entry of `grants`: privileges, and what they are on."""
+
+DATABASE_ROLE: Spec = {
+    "name": {"type": "str", "required": True, "aliases": ["role"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "login": {"type": "bool"},
+    "superuser": {"type": "bool"},
+    "create_db": {"type": "bool"},
+    "create_role": {"type": "bool"},
+    "inherit": {"type": "bool"},
+    "replication": {"type": "bool"},
+    "bypass_rls": {"type": "bool"},
+    "native": {"type": "bool", "default": True},
+    "in_roles": {"type": "list", "elements": "str"},
+    "grants": {"type": "list", "elements": "dict", "options": GRANTS},
+    "reassign_owned_to": {"type": "str"},
+}
+
+DATABASE_GRANT: Spec = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "user": {"type": "str"},
+    "role": {"type": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "grants": {"type": "list", "elements": "dict", "options": GRANTS},
+    "default_privileges": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "database": {"type": "str", "required": True},
+            **_DEFAULT_PRIVILEGE,
+            "granted_by": {"type": "str", "required": True},
+        },
+    },
 }
 
 DATABASE_INSTANCE: Spec = {
@@ -125,8 +189,43 @@ KINDS: dict[str, Spec] = {
     "database_instance": DATABASE_INSTANCE,
     "database": DATABASE | OWNERSHIP,
     "database_user": DATABASE_USER | OWNERSHIP,
+    "database_role": DATABASE_ROLE | OWNERSHIP,
+    "database_grant": DATABASE_GRANT | OWNERSHIP,
 }
 """What an entry of a `converge` list may hold, by its `kind`, beside `kind` and `ref`."""
+
+_POSTGRESQL = "PostgreSQL"
+_MYSQL = "MySQL and MariaDB"
+_POSTGRESQL_ROLE = ("login", "superuser", "create_db", "create_role", "inherit", "replication", "bypass_rls")
+_MYSQL_ACCOUNT = (
+    *("hosts", "plugin", "require_ssl", "require_x509", "max_queries_per_hour", "max_updates_per_hour"),
+    *("max_connections_per_hour", "max_user_connections", "account_locked", "failed_login_attempts"),
+    *("password_lock_time", "password_lifetime", "retain_current_password", "discard_old_password"),
+)
+ONLY: dict[str, dict[str, tuple[str, ...]]] = {
+    _POSTGRESQL: {
+        "database": (
+            *("owner", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit", "is_template"),
+            *("allow_connections", "extensions", "schemas", "default_privileges"),
+        ),
+        "database_user": (
+            *_POSTGRESQL_ROLE,
+            *("connection_limit", "valid_until", "config_parameters", "default_role", "reassign_owned_to"),
+        ),
+        "database_role": (*_POSTGRESQL_ROLE, "reassign_owned_to"),
+        "database_grant": ("default_privileges",),
+        "grants": ("schema", "tables", "sequences", "functions"),
+    },
+    _MYSQL: {
+        "database": ("collation",),
+        "database_user": _MYSQL_ACCOUNT,
+        "database_role": ("native",),
+        "grants": ("level", "table", "procedure", "function"),
+    },
+}
+"""Options that only these engines have, by kind, and those of an entry of `grants`."""
+
+ENGINES = {"postgres": _POSTGRESQL, "mysql": _MYSQL, "mariadb": _MYSQL}
 
 SERVER: Spec = {
     "acknowledge": {"type": "list", "elements": "str", "default": []},

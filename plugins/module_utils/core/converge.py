@@ -20,6 +20,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 Report = Callable[[ObjectResult], None]
+Work = Callable[[Desired, ObjectResult], None]
 
 
 def converge(
@@ -45,7 +46,9 @@ class _Run:
         self._results: dict[str, ObjectResult] = {}
 
     def document(self) -> dict[str, Any]:
-        parsed = parse.entries(self._request.get("objects") or [])
+        parsed = parse.entries(
+            self._request.get("objects") or [], str((self._request.get("connection") or {}).get("engine", "postgres"))
+        )
         declared = [one for one in parsed if isinstance(one, Desired)]
         for one in parsed:
             if isinstance(one, parse.Invalid):
@@ -71,19 +74,29 @@ class _Run:
                 brake=_brake(self._request.get("drop_brake")),
                 cancelled=self._cancelled,
             )
-            failed: dict[tuple[str, str], str] = {}
-            for one in order.ordered(declared):
-                result = self._one(one, objects.converge, failed)
-                if result.failed:
-                    failed[order.thing(one)] = one.ref
-                self._finish(result)
+            self._all(order.ordered(declared), objects.converge)
             return {"reachable": True, "engine": options["engine"]} | server.described()
 
-    def _one(
-        self, one: Desired, work: Callable[[Desired, ObjectResult], None], failed: Mapping[tuple[str, str], str]
-    ) -> ObjectResult:
-        """Work on one object; what went wrong is in the result, beside the steps that were done before."""
-        result = ObjectResult(one.ref)
+    def _all(self, declared: Sequence[Desired], work: Work) -> None:
+        """Work on the objects in their order; on those that waited for a later one once more at the end."""
+        failed: dict[order.Thing, str] = {}
+        waiting: list[tuple[Desired, ObjectResult]] = []
+        places = {order.thing(one): number for number, one in enumerate(declared)}
+        for number, one in enumerate(declared):
+            result = self._one(one, ObjectResult(one.ref), work, failed)
+            if result.reason is Reason.DEPENDENCY_NOT_READY:
+                if any(places.get(needed, -1) > number for needed in order.needs(one)):
+                    waiting.append((one, result))
+                    continue
+            if result.failed:
+                failed[order.thing(one)] = one.ref
+            self._finish(result)
+        for one, first in waiting:
+            result = ObjectResult(one.ref, changed=first.changed, steps=first.steps)
+            self._finish(self._one(one, result, work, failed))
+
+    def _one(self, one: Desired, result: ObjectResult, work: Work, failed: Mapping[order.Thing, str]) -> ObjectResult:
+        """Work on one object; what went wrong is in the RESULT, beside the steps that were done before."""
         try:
             for needed in order.needs(one):
                 if needed in failed:

@@ -46,6 +46,38 @@ class DefaultPrivilege:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Privileges and what they are on; the fields are the options of argument_specs.GRANTS.
+
+    `privileges` are words in capitals. On PostgreSQL `database` is always there, on MySQL and MariaDB `level` is.
+    """
+
+    privileges: tuple[str, ...]
+    level: str | None = None
+    database: str | None = None
+    schema: str | None = None
+    table: str | None = None
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    procedure: str | None = None
+    function: str | None = None
+    grant_option: bool = False
+
+
+@dataclass(frozen=True)
+class DatabaseDefaultPrivilege:
+    """Privileges on future objects of a type that GRANTED_BY makes in a schema of a PostgreSQL database."""
+
+    database: str
+    schema: str
+    object_type: str
+    privileges: tuple[str, ...]
+    granted_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desired:
     """What every declared object has. `ref` names it in results, for example `database/app`."""
 
@@ -69,6 +101,7 @@ class DesiredDatabase(Desired):
 
     owner: str | None = None
     encoding: str | None = None
+    collation: str | None = None
     lc_collate: str | None = None
     lc_ctype: str | None = None
     template: str | None = None
@@ -102,5 +135,51 @@ class DesiredUser(Desired):
     """A value of None takes the setting away."""
     default_role: str | None = None
     in_roles: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] | None = None
+    plugin: str | None = None
+    require_ssl: bool | None = None
+    require_x509: bool | None = None
+    max_queries_per_hour: int | None = None
+    max_updates_per_hour: int | None = None
+    max_connections_per_hour: int | None = None
+    max_user_connections: int | None = None
+    account_locked: bool | None = None
+    failed_login_attempts: int | None = None
+    password_lock_time: int | None = None
+    password_lifetime: int | None = None
+    retain_current_password: bool = False
+    discard_old_password: bool = False
     reassign_owned_to: str | None = None
     end_sessions: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredRole(Desired):
+    """A group role; the fields are the options of argument_specs.DATABASE_ROLE. No `grants`: not declared."""
+
+    login: bool | None = None
+    superuser: bool | None = None
+    create_db: bool | None = None
+    create_role: bool | None = None
+    inherit: bool | None = None
+    replication: bool | None = None
+    bypass_rls: bool | None = None
+    native: bool = True
+    in_roles: tuple[str, ...] | None = None
+    grants: tuple[Grant, ...] | None = None
+    reassign_owned_to: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredGrant(Desired):
+    """What a user or a role may do; the fields are the options of argument_specs.DATABASE_GRANT.
+
+    `name` is what the ledger calls the declaration: several may give to the same `grantee`.
+    """
+
+    grantee: str
+    grantee_kind: str
+    """`user` or `role`."""
+    roles: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    default_privileges: tuple[DatabaseDefaultPrivilege, ...] = ()

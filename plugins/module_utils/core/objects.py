@@ -48,7 +48,9 @@ class Objects:
             if self.check:
                 self._predict(kind, desired, planned, result)
             elif planned.steps or self._must_record(kind, desired, claimed, planned):
-                self._change(kind, desired, result)
+                planned = self._change(kind, desired, result)
+            if planned.waits:
+                raise planned.waits
         finally:
             result.observed = self._observed(kind, desired)
         if isinstance(desired, DesiredUser) and desired.present and desired.verify_login and not self.check:
@@ -110,8 +112,11 @@ class Objects:
         result.steps += [step.result(self.server.masked(step.statement)) for step in steps]
         result.changed = result.changed or any(step.changes for step in steps)
 
-    def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> None:
-        """Under the object's lock: look again, plan again, apply; and again where the plan asks for it."""
+    def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> Plan:
+        """Under the object's lock: look again, plan again, apply; and again where the plan asks for it.
+
+        Gives the last plan.
+        """
         self.server.require_changeable()
         with contextlib.ExitStack() as held:
             try:
@@ -135,6 +140,7 @@ class Objects:
             if planned.drops:
                 kind.predict(desired, self.server.state)
             self.server.observe([desired])
+            return planned
 
     def _lock(self, held: contextlib.ExitStack, kind: Kind, desired: Desired) -> None:
         """Take the object's lock, in the ledger's database if there is one or has to be."""

@@ -14,12 +14,15 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, grants, order
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    DatabaseDefaultPrivilege,
     DefaultPrivilege,
     Desired,
     DesiredDatabase,
+    DesiredGrant,
     DesiredInstance,
+    DesiredRole,
     DesiredUser,
     Extension,
     Schema,
@@ -41,32 +44,35 @@ def connection(options: Mapping[str, Any]) -> dict[str, Any]:
     return _validate(argument_specs.CONNECTION, options)
 
 
-def entries(objects: Sequence[Any]) -> list[Desired | Invalid]:
-    """Read the OBJECTS of a list, in their order; a name that is claimed twice is wrong the second time."""
+def entries(objects: Sequence[Any], engine: str) -> list[Desired | Invalid]:
+    """Read the OBJECTS of a list for a server of ENGINE, in their order.
+
+    A name that is claimed twice is wrong the second time.
+    """
     parsed: list[Desired | Invalid] = []
     refs: set[str] = set()
     names: set[tuple[str, str]] = set()
     for number, entry in enumerate(objects):
-        one = _entry(entry, number)
+        one = _entry(entry, number, engine)
         if one.ref in refs:
             error = DbopsError(Reason.INVALID_SPEC, f"ref {one.ref!r} stands for two objects of the list", field="ref")
             one = Invalid(f"{one.ref}#{number}", error)
-        elif isinstance(one, Desired) and (one.kind, one.name) in names:
-            text = f"{one.kind} {one.name!r} is declared twice in the list"
+        elif isinstance(one, Desired) and order.thing(one) in names:
+            text = f"{' '.join(order.thing(one))!r} is declared twice in the list"
             one = Invalid(one.ref, DbopsError(Reason.INVALID_SPEC, text, field="name"))
         refs.add(one.ref)
         if isinstance(one, Desired):
-            names.add((one.kind, one.name))
+            names.add(order.thing(one))
         parsed.append(one)
     return parsed
 
 
-def _entry(entry: Any, number: int) -> Desired | Invalid:
+def _entry(entry: Any, number: int, engine: str) -> Desired | Invalid:
     if not isinstance(entry, Mapping):
         return Invalid(f"objects/{number}", DbopsError(Reason.INVALID_SPEC, "an object is not a mapping"))
     options = {str(key): value for key, value in entry.items()}
     kind = str(options.pop("kind", ""))
-    name = options.get("name") or options.get("db") or options.get("user") or number
+    name = next((options[word] for word in ("name", "db", "user", "role") if options.get(word)), number)
     ref = str(options.pop("ref", None) or f"{kind or 'objects'}/{name}")
     try:
         if kind not in _BUILDERS:
@@ -74,9 +80,11 @@ def _entry(entry: Any, number: int) -> Desired | Invalid:
             raise DbopsError(Reason.INVALID_SPEC, text, field="kind")
         values = _validate(argument_specs.KINDS[kind], options)
         _require_text(values)
-        common: dict[str, Any] = {"kind": kind, "ref": ref, "name": values["name"]}
+        _require_engine(kind, values, engine)
+        own_name = str(values["name"] or name)
+        common: dict[str, Any] = {"kind": kind, "ref": ref, "name": _name(kind, values)}
         if "state" in values:
-            owner = Owner.from_options(values["dbops_owner"], kind=kind, name=values["name"])
+            owner = Owner.from_options(values["dbops_owner"], kind=kind, name=own_name)
             common |= {"present": values["state"] == "present", "owner_record": owner}
             common |= {"adopt": values["adopt"], "force": values["force"]}
         return _BUILDERS[kind](common, values)
@@ -86,13 +94,19 @@ def _entry(entry: Any, number: int) -> Desired | Invalid:
 
 # Options that become fields as they are.
 _DATABASE_FIELDS = (
-    *("owner", "encoding", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit"),
+    *("owner", "encoding", "collation", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit"),
     *("is_template", "allow_connections", "end_sessions"),
 )
 _USER_FIELDS = (
     *("password", "update_password", "verify_login", "login", "superuser", "create_db", "create_role", "inherit"),
     *("replication", "bypass_rls", "connection_limit", "valid_until", "default_role", "reassign_owned_to"),
-    "end_sessions",
+    *("plugin", "require_ssl", "require_x509", "max_queries_per_hour", "max_updates_per_hour"),
+    *("max_connections_per_hour", "max_user_connections", "account_locked", "failed_login_attempts"),
+    *("password_lock_time", "password_lifetime", "retain_current_password", "discard_old_password", "end_sessions"),
+)
+_ROLE_FIELDS = (
+    *("login", "superuser", "create_db", "create_role", "inherit", "replication", "bypass_rls", "native"),
+    "reassign_owned_to",
 )
 
 
@@ -126,13 +140,52 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
 
 def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:
     parameters = values["config_parameters"]
-    in_roles = values["in_roles"]
+    in_roles, hosts = values["in_roles"], values["hosts"]
     return DesiredUser(
         **common,
         **{name: values[name] for name in _USER_FIELDS},
         config_parameters=None if parameters is None else {str(k): _setting(v) for k, v in parameters.items()},
         in_roles=None if in_roles is None else tuple(dict.fromkeys(in_roles)),
+        hosts=None if hosts is None else tuple(dict.fromkeys(hosts)),
     )
+
+
+def _role(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    in_roles, given = values["in_roles"], values["grants"]
+    return DesiredRole(
+        **common,
+        **{name: values[name] for name in _ROLE_FIELDS},
+        in_roles=None if in_roles is None else tuple(dict.fromkeys(in_roles)),
+        grants=None if given is None else grants.read(given),
+    )
+
+
+def _grant(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    kind = "user" if values["user"] else "role"
+    return DesiredGrant(
+        **common,
+        grantee=values[kind],
+        grantee_kind=kind,
+        roles=tuple(dict.fromkeys(values["roles"] or ())),
+        grants=grants.read(values["grants"] or ()),
+        default_privileges=tuple(
+            DatabaseDefaultPrivilege(
+                one["database"], one["schema"], one["object_type"], grants.words(one["privileges"]), one["granted_by"]
+            )
+            for one in values["default_privileges"] or ()
+        ),
+    )
+
+
+def _name(kind: str, values: Mapping[str, Any]) -> str:
+    """Give the name of an object. One that gives privileges has none on the server, so it is that of its owner."""
+    if kind != "database_grant":
+        return str(values["name"])
+    if bool(values["user"]) == bool(values["role"]):
+        raise DbopsError(Reason.INVALID_SPEC, "name either a user or a role as the one who gets it", field="user")
+    name = str(values["name"] or values["user"] or values["role"])
+    owner = Owner.from_options(values["dbops_owner"], kind=kind, name=name)
+    return "/".join((owner.cluster, owner.kind, owner.namespace, owner.name)) if owner else name
 
 
 def _setting(value: Any) -> str | None:
@@ -148,6 +201,8 @@ _BUILDERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Desired]] = {
     "database_instance": _instance,
     "database": _database,
     "database_user": _user,
+    "database_role": _role,
+    "database_grant": _grant,
 }
 
 
@@ -165,6 +220,23 @@ def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str
         raise DbopsError(Reason.INVALID_SPEC, text, field=field)
     parameters: dict[str, Any] = result.validated_parameters
     return parameters
+
+
+def _require_engine(kind: str, values: Mapping[str, Any], engine: str) -> None:
+    """Refuse options that a server of this ENGINE cannot have."""
+    spec = argument_specs.KINDS[kind]
+    for family, kinds in argument_specs.ONLY.items():
+        if family == argument_specs.ENGINES.get(engine):
+            continue
+        for option in kinds.get(kind, ()):
+            if values[option] not in (None, spec[option].get("default")):
+                text = f"{option} is an option of {family}, and this server is of another kind"
+                raise DbopsError(Reason.INVALID_SPEC, text, field=option)
+        for one in values.get("grants") or ():
+            for option in kinds.get("grants", ()):
+                if one[option] is not None:
+                    text = f"grants[].{option} is an option of {family}, and this server is of another kind"
+                    raise DbopsError(Reason.INVALID_SPEC, text, field="grants")
 
 
 def _require_text(values: Mapping[str, Any]) -> None:

@@ -78,6 +78,8 @@ class Plan:
     """What the ledger is to remember as given by this declaration, so that its removal takes away just that."""
     incomplete: bool = False
     """What comes after these steps shows only once they are done: observe and plan again then."""
+    waits: DbopsError | None = None
+    """What cannot be done yet although the steps can: raised once they are done."""
     refusal: DbopsError | None = None
     """Why nothing can be done although the differences are known; there are no steps then."""
 

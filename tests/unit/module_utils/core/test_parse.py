@@ -22,7 +22,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 
 
 def one(**entry: Any) -> Desired | parse.Invalid:
-    (parsed,) = parse.entries([entry])
+    (parsed,) = parse.entries([entry], "postgres")
     return parsed
 
 
@@ -120,13 +120,13 @@ def test_a_wrong_secret_is_not_repeated() -> None:
 
 def test_names_and_refs_are_claimed_once() -> None:
     user = {"kind": "database_user", "name": "x"}
-    parsed = parse.entries([user, user, {**user, "ref": "other"}, {"kind": "database", "name": "x"}])
+    parsed = parse.entries([user, user, {**user, "ref": "other"}, {"kind": "database", "name": "x"}], "postgres")
     assert [isinstance(entry, parse.Invalid) for entry in parsed] == [False, True, True, False]
     assert len({entry.ref for entry in parsed}) == 4
 
 
 def test_what_is_no_mapping() -> None:
-    (parsed,) = parse.entries(["text"])
+    (parsed,) = parse.entries(["text"], "postgres")
     assert isinstance(parsed, parse.Invalid)
 
 
