@@ -109,7 +109,7 @@ DATABASE_USER: Spec = {
     "config_parameters": {"type": "dict"},
     "default_role": {"type": "str"},
     "in_roles": {"type": "list", "elements": "str"},
-    "hosts": {"type": "list", "elements": "str"},
+    "allowed_hosts": {"type": "list", "elements": "str"},
     "plugin": {
         "type": "str",
         "choices": ["caching_sha2_password", "sha256_password", "mysql_native_password", "ed25519"],
@@ -198,7 +198,7 @@ _POSTGRESQL = "PostgreSQL"
 _MYSQL = "MySQL and MariaDB"
 _POSTGRESQL_ROLE = ("login", "superuser", "create_db", "create_role", "inherit", "replication", "bypass_rls")
 _MYSQL_ACCOUNT = (
-    *("hosts", "plugin", "require_ssl", "require_x509", "max_queries_per_hour", "max_updates_per_hour"),
+    *("allowed_hosts", "plugin", "require_ssl", "require_x509", "max_queries_per_hour", "max_updates_per_hour"),
     *("max_connections_per_hour", "max_user_connections", "account_locked", "failed_login_attempts"),
     *("password_lock_time", "password_lifetime", "retain_current_password", "discard_old_password"),
 )

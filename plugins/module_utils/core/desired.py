@@ -135,7 +135,7 @@ class DesiredUser(Desired):
     """A value of None takes the setting away."""
     default_role: str | None = None
     in_roles: tuple[str, ...] | None = None
-    hosts: tuple[str, ...] | None = None
+    allowed_hosts: tuple[str, ...] | None = None
     plugin: str | None = None
     require_ssl: bool | None = None
     require_x509: bool | None = None

@@ -140,13 +140,13 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
 
 def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:
     parameters = values["config_parameters"]
-    in_roles, hosts = values["in_roles"], values["hosts"]
+    in_roles, hosts = values["in_roles"], values["allowed_hosts"]
     return DesiredUser(
         **common,
         **{name: values[name] for name in _USER_FIELDS},
         config_parameters=None if parameters is None else {str(k): _setting(v) for k, v in parameters.items()},
         in_roles=None if in_roles is None else tuple(dict.fromkeys(in_roles)),
-        hosts=None if hosts is None else tuple(dict.fromkeys(hosts)),
+        allowed_hosts=None if hosts is None else tuple(dict.fromkeys(hosts)),
     )
 
 
