@@ -67,6 +67,10 @@ types: setup ## Types, strictly (mypy)
 collection-quality: setup ## What Galaxy and Automation Hub would say (ansible-lint, docs, sanity, importer)
 	$(BIN)/python dev/collection_quality.py
 
+.PHONY: roles
+roles: setup ## Write what the roles repeat of their modules anew
+	$(BIN)/python dev/roles.py
+
 .PHONY: crds
 crds: setup ## Write the CRDs anew from the API's models
 	$(BIN)/python -m dbops_operator.api.crd

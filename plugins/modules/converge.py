@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: converge
-short_description: Keep a whole list of databases and logins on one server as declared
+short_description: Keep a whole list of databases, logins, roles and grants on one server as declared
 version_added: 0.1.0
 author:
   - DB Provision contributors (@dbprovision)
@@ -22,9 +22,9 @@ extends_documentation_fragment:
 options:
   objects:
     description:
-      - The declared objects. Each has a C(kind) - V(database), V(database_user) or V(database_instance) - and the
-        options of the module of that kind (M(dbprovision.dbops.database), M(dbprovision.dbops.database_user)), and
-        may have a C(ref) that names it in the results.
+      - The declared objects. Each has a C(kind) - V(database), V(database_user), V(database_role), V(database_grant)
+        or V(database_instance) - and the options of the module of that kind, and may have a C(ref) that names it in
+        the results.
     type: list
     elements: dict
     default: []

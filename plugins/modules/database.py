@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - dbprovision.dbops.ownership
 options:
   name:
-    description: Name of the database, any characters, at most 63 bytes.
+    description: Name of the database, any characters; at most 63 bytes on PostgreSQL, else 64 characters.
     type: str
     required: true
     aliases: [db]
@@ -31,35 +31,41 @@ options:
     choices: [present, absent]
     default: present
   owner:
-    description: The role that owns it; it must exist. Without it, the account that creates it.
+    description: PostgreSQL, the role that owns it; it must exist. Without it, the account that creates it.
     type: str
   encoding:
-    description: Character set, such as V(UTF8); only at creation.
+    description:
+      - Character set, such as V(UTF8) or V(utf8mb4).
+      - Only at creation on PostgreSQL; on MySQL and MariaDB it is altered, for tables made from then on.
+    type: str
+    aliases: [charset]
+  collation:
+    description: MySQL and MariaDB, the collation of tables made from then on.
     type: str
   lc_collate:
-    description: Collation order; only at creation.
+    description: PostgreSQL, collation order; only at creation.
     type: str
   lc_ctype:
-    description: Character classification; only at creation.
+    description: PostgreSQL, character classification; only at creation.
     type: str
   template:
-    description: The database to copy; only at creation.
+    description: PostgreSQL, the database to copy; only at creation.
     type: str
   tablespace:
-    description: Its default tablespace. Moving it needs a database without sessions.
+    description: PostgreSQL, its default tablespace. Moving it needs a database without sessions.
     type: str
   connection_limit:
-    description: How many sessions it takes; V(-1) for no limit.
+    description: PostgreSQL, how many sessions it takes; V(-1) for no limit.
     type: int
     aliases: [conn_limit]
   is_template:
-    description: Whether everybody who may create databases may copy it.
+    description: PostgreSQL, whether everybody who may create databases may copy it.
     type: bool
   allow_connections:
-    description: Whether anybody can connect.
+    description: PostgreSQL, whether anybody can connect.
     type: bool
   extensions:
-    description: Extensions in it. Others that are there are left alone.
+    description: PostgreSQL, extensions in it. Others that are there are left alone.
     type: list
     elements: dict
     suboptions:
@@ -83,7 +89,7 @@ options:
         type: bool
         default: false
   schemas:
-    description: Schemas in it. Others that are there are left alone.
+    description: PostgreSQL, schemas in it. Others that are there are left alone.
     type: list
     elements: dict
     suboptions:
@@ -104,7 +110,9 @@ options:
         type: bool
         default: false
   default_privileges:
-    description: Privileges on objects that will be made; those given here before and no longer declared are revoked.
+    description:
+      - PostgreSQL, privileges on objects that will be made.
+      - Those given here before and no longer declared are revoked.
     type: list
     elements: dict
     suboptions:

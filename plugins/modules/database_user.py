@@ -12,7 +12,8 @@ author:
 description:
   - Creates a login and keeps its password, attributes, settings and memberships as declared.
   - Options that are not given are neither set nor compared; V(false) and V(0) are values.
-  - A PostgreSQL password reaches the server as a SCRAM-SHA-256 verifier, never as text.
+  - A PostgreSQL password reaches the server as a SCRAM-SHA-256 verifier, one of MySQL and MariaDB as the hash that
+    the server keeps; never as text.
 extends_documentation_fragment:
   - dbprovision.dbops.attributes
   - dbprovision.dbops.attributes.actiongroup
@@ -20,7 +21,8 @@ extends_documentation_fragment:
   - dbprovision.dbops.ownership
 options:
   name:
-    description: Name of the login, any characters, at most 63 bytes.
+    description:
+      - Name of the login, any characters; at most 63 bytes on PostgreSQL, 32 characters on MySQL, 80 on MariaDB.
     type: str
     required: true
     aliases: [user]
@@ -42,47 +44,97 @@ options:
     type: bool
     default: false
   login:
-    description: Whether it may log in.
+    description: PostgreSQL, whether it may log in.
     type: bool
     default: true
   superuser:
-    description: Whether it is a superuser.
+    description: PostgreSQL, whether it is a superuser.
     type: bool
   create_db:
-    description: Whether it may create databases.
+    description: PostgreSQL, whether it may create databases.
     type: bool
   create_role:
-    description: Whether it may create roles.
+    description: PostgreSQL, whether it may create roles.
     type: bool
   inherit:
-    description: Whether it has the privileges of the roles that it is a member of without C(SET ROLE).
+    description: PostgreSQL, whether it has the privileges of the roles that it is a member of without C(SET ROLE).
     type: bool
   replication:
-    description: Whether it may start replication.
+    description: PostgreSQL, whether it may start replication.
     type: bool
   bypass_rls:
-    description: Whether row-level security does not apply to it.
+    description: PostgreSQL, whether row-level security does not apply to it.
     type: bool
   connection_limit:
-    description: How many sessions it may have; V(-1) for no limit, V(0) for none.
+    description: PostgreSQL, how many sessions it may have; V(-1) for no limit, V(0) for none.
     type: int
     aliases: [conn_limit]
   valid_until:
-    description: When its password expires, as RFC 3339; V(infinity) for never.
+    description: PostgreSQL, when its password expires, as RFC 3339; V(infinity) for never.
     type: str
     aliases: [expires]
   config_parameters:
-    description: Settings of its sessions. Those set here before and no longer declared are reset.
+    description: PostgreSQL, settings of its sessions. Those set here before and no longer declared are reset.
     type: dict
   default_role:
-    description: The role that its sessions begin with.
+    description: PostgreSQL, the role that its sessions begin with.
     type: str
   in_roles:
-    description: The roles that it is a member of, exactly.
+    description: The roles that it is a member of, exactly, apart from those that a grant declares.
     type: list
     elements: str
+  allowed_hosts:
+    description:
+      - MySQL and MariaDB, the hosts that it may log in from, each an account of its own; without it, V(%).
+      - Accounts of the same name for other hosts are dropped when this is given.
+    type: list
+    elements: str
+  plugin:
+    description:
+      - MySQL and MariaDB, how it proves itself. Without it V(caching_sha2_password) on MySQL, and
+        V(mysql_native_password) on MariaDB.
+    type: str
+    choices: [caching_sha2_password, sha256_password, mysql_native_password, ed25519]
+  require_ssl:
+    description: MySQL and MariaDB, whether it must log in with TLS.
+    type: bool
+  require_x509:
+    description: MySQL and MariaDB, whether it must log in with a client certificate.
+    type: bool
+  max_queries_per_hour:
+    description: MySQL and MariaDB, how many queries it may send in an hour; V(0) for no limit.
+    type: int
+  max_updates_per_hour:
+    description: MySQL and MariaDB, how many updates it may send in an hour; V(0) for no limit.
+    type: int
+  max_connections_per_hour:
+    description: MySQL and MariaDB, how often it may connect in an hour; V(0) for no limit.
+    type: int
+  max_user_connections:
+    description: MySQL and MariaDB, how many sessions it may have; V(0) for the server's own limit.
+    type: int
+  account_locked:
+    description: MySQL and MariaDB, whether it is locked.
+    type: bool
+  failed_login_attempts:
+    description: MySQL, after how many wrong passwords in a row it is locked; V(0) for never.
+    type: int
+  password_lock_time:
+    description: MySQL, for how many days it is locked then; V(-1) until somebody unlocks it.
+    type: int
+  password_lifetime:
+    description: MySQL and MariaDB, after how many days its password expires; V(0) for never.
+    type: int
+  retain_current_password:
+    description: MySQL, let the old password work beside a new one until O(discard_old_password).
+    type: bool
+    default: false
+  discard_old_password:
+    description: MySQL, end the old password that O(retain_current_password) kept.
+    type: bool
+    default: false
   reassign_owned_to:
-    description: When it is dropped, who gets what it owns, in every database.
+    description: PostgreSQL, when it is dropped, who gets what it owns, in every database.
     type: str
   end_sessions:
     description: When it is dropped, end its sessions.

@@ -14,7 +14,13 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argu
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 
-RETURNED_AS = {"database": "database", "database_user": "user", "database_instance": "instance"}
+RETURNED_AS = {
+    "database": "database",
+    "database_user": "user",
+    "database_role": "role",
+    "database_grant": "grant",
+    "database_instance": "instance",
+}
 """Under which key a module returns what it observed of its object."""
 
 _MARKS = {"alter": "~", "drop": "-", "revoke": "-"}

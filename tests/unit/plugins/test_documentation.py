@@ -19,13 +19,17 @@ ROOT = Path(__file__).resolve().parents[3]
 MODULES: dict[str, argument_specs.Spec] = {
     "converge": argument_specs.spec_of_list(),
     "database": argument_specs.spec_of("database"),
+    "database_grant": argument_specs.spec_of("database_grant"),
     "database_instance_info": argument_specs.spec_of("database_instance"),
+    "database_role": argument_specs.spec_of("database_role"),
     "database_user": argument_specs.spec_of("database_user"),
 }
 ROLES = {
     "converge": "converge",
     "database": "database",
+    "database_grant": "database_grant",
     "database_instance": "database_instance_info",
+    "database_role": "database_role",
     "database_user": "database_user",
 }
 # What a role takes beside the options of its module.
@@ -126,7 +130,11 @@ def test_a_role_hands_each_variable_to_its_module(role: str) -> None:
     expected |= {
         name: f"{{{{ {role}_{name} | default(dbops_{name} | default(omit)) }}}}" for name in argument_specs.CONNECTION
     }
-    required = {name: f"{{{{ {role}_{name} }}}}" for name in ("name", "objects") if name in expected}
+    required = {
+        name: f"{{{{ {role}_{name} }}}}"
+        for name, one in MODULES[ROLES[role]].items()
+        if one.get("required") or name == "objects"
+    }
     assert given == expected | required
 
 
