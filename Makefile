@@ -32,7 +32,7 @@ lock: ## Solve the dependencies anew into requirements/
 	@sh dev/lock.sh
 
 .PHONY: build-stack
-build-stack: setup-runtime ## Build kube-apiserver, its controller manager, etcd and kubectl into the user's cache
+build-stack: setup-runtime ## Build a Kubernetes control plane, and fetch MySQL and MariaDB, into the user's cache
 	@$(BIN)/python -m localstack build
 
 .PHONY: up
@@ -81,7 +81,7 @@ crds: setup ## Write the CRDs anew from the API's models
 unit: setup ## Tests without servers
 	$(PYTEST) tests/unit --junitxml=$(JUNIT)/unit.xml $(ARGS)
 
-integration: setup ## Tests of the engine and the collection on real database servers
+integration: build-stack setup ## Tests of the engine and the collection on real database servers
 	$(PYTEST) tests/integration --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
 e2e: build-stack setup ## Tests of the operator on a real API server

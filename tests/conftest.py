@@ -17,6 +17,8 @@ from installation import install_crds
 from operator_process import OperatorProcess, denied, install_account
 
 from localstack.controlplane import ControlPlane
+from localstack.mysql import MySQLLogin, MySQLServer
+from localstack.mysql_binaries import MARIADB_10_11, MARIADB_11_8, MYSQL_9_7, binaries
 from localstack.postgresql import Login, PostgreSQLServer
 from localstack.postgresql_binaries import embedded_with_tls
 
@@ -56,6 +58,46 @@ def postgres() -> Iterator[PostgreSQLServer]:
 def weak_postgres(postgres: PostgreSQLServer) -> Login:
     """The session's server as a managed cloud's admin: CREATEDB and CREATEROLE, no superuser."""
     return postgres.weak_admin()
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MySQLServer]:
+    """MySQL 9.7 with TLS, shared by the session; `mysql.admin` is its root over TCP."""
+    with MySQLServer(binaries(MYSQL_9_7)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MySQLServer]:
+    """MariaDB 11.8 with TLS, shared by the session."""
+    with MySQLServer(binaries(MARIADB_11_8)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_10_11() -> Iterator[MySQLServer]:
+    """MariaDB 10.11 with TLS, shared by the session's slow tests."""
+    with MySQLServer(binaries(MARIADB_10_11)) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("mysql", id="MySQL 9.7"),
+        pytest.param("mariadb", id="MariaDB 11.8"),
+        pytest.param("mariadb_10_11", id="MariaDB 10.11", marks=pytest.mark.slow),
+    ]
+)
+def mysql_server(request: pytest.FixtureRequest) -> MySQLServer:
+    """Each of the session's MySQL and MariaDB servers; a test on 10.11 is slow."""
+    server: MySQLServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(params=["superuser", "weak admin"])
+def mysql_admin(request: pytest.FixtureRequest, mysql_server: MySQLServer) -> MySQLLogin:
+    """Each of the two kinds of admin accounts on `mysql_server`: root, and what managed clouds give."""
+    return mysql_server.admin if request.param == "superuser" else mysql_server.weak_admin()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localstack import binaries
+from localstack import binaries, mysql_binaries
 from localstack.controlplane import ControlPlane
 from localstack.paths import cache_directory
 from localstack.postgresql import PostgreSQLServer
@@ -141,6 +141,7 @@ def main() -> None:
     command = parser.parse_args().command
     if command == "build":
         binaries.build(say)
+        mysql_binaries.build(say)
     else:
         {"up": up, "down": down, "keep": keep}[command]()
 

@@ -81,10 +81,8 @@ def build(say: Say) -> None:
 
 
 def binaries(release: MySQLRelease) -> MySQLBinaries:
-    """The programs of RELEASE; raises ServerError if they are not in the cache."""
-    folder = release.packages.unpacked()
-    if not folder:
-        raise ServerError(f"{release.engine} {release.series} is not in the cache; `make build-stack` fetches it")
+    """The programs of RELEASE, fetched if they are not in the cache."""
+    folder = release.packages.unpacked() or release.packages.unpack(print)
     found = MySQLBinaries(release.engine, "", folder)
     text = subprocess.run([str(found.server), "--version"], capture_output=True, text=True, check=True).stdout
     version = re.search(r"Ver (\d+\.\d+\.\d+)", text)

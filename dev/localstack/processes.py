@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Servers as child processes that end with the run, and the loopback ports they listen on.
 
-Used by the control plane and by PostgreSQL; each server goes through localstack.supervisor.
+Used by the control plane and the database servers; each server goes through localstack.supervisor.
 """
 
 from __future__ import annotations
