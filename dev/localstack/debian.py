@@ -76,7 +76,9 @@ class DebianPackages:
             for unused in _UNUSED:
                 shutil.rmtree(folder / "root" / "usr" / "share" / unused, ignore_errors=True)
             _write_wrappers(folder, self.programs)
-            folder.chmod(0o755)
+            # Another user's server runs them, whatever our umask.
+            for one in (folder, folder / "root", folder / "bin"):
+                one.chmod(0o755)
             version = next(_version(archive) for archive in archives if _name(archive) == self.names[0])
             target = _directory() / f"{self.suite}-{self.names[0]}-{version}-{self._key()}"
             folder.rename(target)
@@ -84,10 +86,10 @@ class DebianPackages:
         return target
 
 
-def mirror() -> str:
-    """The Debian mirror that this machine uses, else the default one."""
-    sources = Path("/etc/apt/sources.list.d")
-    files = [Path("/etc/apt/sources.list"), *sorted(sources.glob("*.sources")), *sorted(sources.glob("*.list"))]
+def mirror(settings: Path = Path("/etc/apt")) -> str:
+    """The Debian mirror that this machine uses by apt's SETTINGS, else the default one."""
+    sources = settings / "sources.list.d"
+    files = [settings / "sources.list", *sorted(sources.glob("*.sources")), *sorted(sources.glob("*.list"))]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
     # Both styles: `URIs: http://...` and `deb [options] http://... suite main`. Others than Debian's own archive
     # (its security updates, Ubuntu, vendors) do not end with /debian.

@@ -14,7 +14,6 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from localstack import debian
 from localstack.mysql import MySQLLogin, MySQLServer
 from localstack.mysql_binaries import MARIADB_11_8, MYSQL_9_7, MySQLBinaries, MySQLRelease, binaries
 from localstack.processes import wait_until
@@ -179,7 +178,3 @@ def test_the_password_is_in_no_argument_of_any_process(mysql_server: MySQLServer
             continue
         assert mysql_server.admin.password.encode() not in arguments, os.fsdecode(arguments)
     assert not (mysql_server.directory / "first.sql").exists()
-
-
-def test_the_mirror_is_an_address() -> None:
-    assert re.fullmatch(r"https?://\S+/debian", debian.mirror())
