@@ -50,6 +50,18 @@ FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid LEFT JOIN pg_roles by
 WHERE m.member = ANY(%s) ORDER BY 2, 3
 """
 
+_CIRCLES = """
+WITH RECURSIVE wanted AS (
+    SELECT member.oid AS member, role.oid AS role, w.member AS member_name, w.role AS role_name
+    FROM unnest(%s::text[], %s::text[]) w (member, role)
+    JOIN pg_roles member ON member.rolname = w.member JOIN pg_roles role ON role.rolname = w.role
+), reached (start, oid) AS (
+    SELECT role, role FROM wanted
+    UNION SELECT r.start, m.roleid FROM reached r JOIN pg_auth_members m ON m.member = r.oid
+)
+SELECT w.member_name, w.role_name FROM wanted w JOIN reached r ON r.start = w.role AND r.oid = w.member
+"""
+
 _RIGHTS = """
 SELECT rolname, pg_has_role(oid, 'USAGE'), pg_has_role(oid, '{set}'), pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
 FROM pg_roles WHERE rolname = ANY(%s)
@@ -137,6 +149,12 @@ def rights(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Any]
         "member_of": frozenset(name for name, _ignored, settable, _ignored in rows if settable),
         "administers": administers if modern else None,
     }
+
+
+def circles(reader: Reader, pairs: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Give those PAIRS of a member and a role that would close a circle: the role is a member of the member."""
+    members, names = zip(*pairs, strict=True)
+    return frozenset(reader.rows(_CIRCLES, [list(members), list(names)]))
 
 
 def settings(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Setting]:

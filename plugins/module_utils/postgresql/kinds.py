@@ -9,7 +9,13 @@ A database in `contents` of what is wanted is looked into by a session of its ow
 from __future__ import annotations
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import database, instance, user
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    database,
+    instance,
+    role,
+    role_attributes,
+    user,
+)
 
 KINDS: dict[str, Kind] = {
     "database_instance": Kind(
@@ -24,9 +30,17 @@ KINDS: dict[str, Kind] = {
         thing="role",
         wanted=user.wanted,
         plan=user.plan,
-        observed=user.observed,
+        observed=lambda desired, state: role_attributes.observed(desired.name, state),
         exists=lambda desired, state: desired.name in state.role_names,
-        predict=user.predict,
+        predict=role_attributes.predict,
+    ),
+    "database_role": Kind(
+        thing="role",
+        wanted=role.wanted,
+        plan=role.plan,
+        observed=lambda desired, state: role_attributes.observed(desired.name, state),
+        exists=lambda desired, state: desired.name in state.role_names,
+        predict=role_attributes.predict,
     ),
     "database": Kind(
         thing="database",

@@ -41,6 +41,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
     Reader,
     ServerState,
     Wanted,
+    Role,
 )
 
 _NO_SUCH_DATABASE = "3D000"
@@ -150,9 +151,7 @@ class Server:
         """
         if self.facts.pooler:
             return
-        wanted = Wanted()
-        for one in declared:
-            wanted |= KINDS[one.kind].wanted(one)
+        wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in declared)
         self._read_databases(wanted)
         databases = [self.state.databases[name] for name in wanted.databases if name in self.state.databases]
         owners = {owner for one in databases for owner in one.owners()}
@@ -191,6 +190,7 @@ class Server:
         self.state.role_names = (self.state.role_names - set(names)) | found.keys()
         self.state.roles = {name: role for name, role in self.state.roles.items() if name not in names} | found
         rights = catalog.rights(self.main, names, admin)
+        self._find_circles(wanted, found)
         for field, those in rights.items():
             if those is not None:
                 known = getattr(admin, field) or frozenset()
@@ -200,6 +200,11 @@ class Server:
     def _try_password(self, user: DesiredUser) -> None:
         """Where verifiers may not be read, one login tells whether the password is as declared."""
         role = self.state.roles.get(user.name)
+    def _find_circles(self, wanted: Wanted, found: Mapping[str, Role]) -> None:
+        pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
+        circles = catalog.circles(self.main, pairs) if pairs else frozenset()
+        self.state.circles = (self.state.circles - wanted.memberships) | circles
+
         undecided = role and role.verifier is None and user.present and user.password
         if role and undecided and user.password and user.update_password == "always":  # noqa: S105 (no password)
             self.state.roles[user.name] = replace(role, password_matches=logins.matches(self.connector, role, user))
@@ -284,3 +289,7 @@ class Server:
             # A session that ended has let go of it already.
             with contextlib.suppress(DbopsError):
                 session.rows("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def _lacks(member: Role, role: str) -> bool:
+    return all(row.role != role for row in member.member_of)

@@ -8,8 +8,8 @@ user.py), which touch no server. None stands for "could not be read with this ac
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
@@ -51,18 +51,14 @@ class Wanted:
     """Names of server settings, in lower case, whose rules are to be read."""
     extensions: frozenset[WantedExtension] = frozenset()
     """Where one is not as wanted, it matters what the server has files of."""
+    memberships: frozenset[tuple[str, str]] = frozenset()
+    """Members and the roles that they are to get (all in `roles` as well)."""
 
-    def __or__(self, other: Wanted) -> Wanted:
-        """Give both together."""
-        return Wanted(
-            roles=self.roles | other.roles,
-            databases=self.databases | other.databases,
-            contents=self.contents | other.contents,
-            copies=self.copies | other.copies,
-            dependencies=self.dependencies | other.dependencies,
-            settings=self.settings | other.settings,
-            extensions=self.extensions | other.extensions,
-        )
+    @classmethod
+    def union(cls, many: Iterable[Wanted]) -> Wanted:
+        """Give all of MANY together."""
+        parts = list(many)
+        return cls(**{one.name: frozenset().union(*(getattr(part, one.name) for part in parts)) for one in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -134,6 +130,15 @@ class Role:
     """Whether the declared password logs in, tried only where the verifier may not be read."""
     dependencies: Dependencies | None = None
     """Only where it was asked for."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one declaration gives to one role: by the ledger, or by the list that is worked on."""
+
+    owner: str
+    """Whose it is, for people."""
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -296,5 +301,14 @@ class ServerState:
     """Those of the roles asked for that exist, or would exist by now had check mode not kept us from making them."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Of the settings asked for those that the server knows, by their name in lower case."""
+    declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
+    """What declarations give to the roles of interest, by these roles' names and by the ledger's names of the
+    declarations (thing and name)."""
+    circles: frozenset[tuple[str, str]] = frozenset()
+    """Members and roles that are to get each other: the second is already a member of the first."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""
+
+    def others(self, grantee: str, own: tuple[str, str]) -> list[Declaration]:
+        """Give what all declarations but OWN (thing and name) give to GRANTEE."""
+        return [one for name, one in self.declared.get(grantee, {}).items() if name != own]

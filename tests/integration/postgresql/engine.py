@@ -99,3 +99,8 @@ def owner(name: str, *, namespace: str = "team", kind: str = "DatabaseUser", clu
 def user(name: str, **options: Any) -> dict[str, Any]:
     """Declare a user."""
     return {"kind": "database_user", "name": name, **options}
+
+
+def role(name: str, **options: Any) -> dict[str, Any]:
+    """Declare a group role."""
+    return {"kind": "database_role", "name": name, **options}

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of removing a login: blocked while it owns something, privileges cleared in every database; pure.
+"""The plan of removing a role: blocked while it owns something, privileges cleared in every database; pure.
 
-Called by user.py. DROP OWNED drops tables as gladly as it clears privileges. So the login is locked first and its
-sessions are ended, then everything is looked at again, and only a role that owns nothing comes near DROP OWNED.
-Nothing is ever given to somebody else unless the declaration says to whom.
+Called by user.py and role.py. DROP OWNED drops tables as gladly as it clears privileges. So a login is locked first
+and its sessions are ended, then everything is looked at again, and only a role that owns nothing comes near DROP
+OWNED. Nothing is ever given to somebody else unless the declaration says to whom.
 """
 
 from __future__ import annotations
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
@@ -26,29 +25,28 @@ _SHOWN = 10
 _WAIT_MILLISECONDS = 5000
 
 
-def plan(desired: DesiredUser, role: Role | None, state: ServerState) -> Plan:
+def plan(role: Role | None, state: ServerState, *, reassign_owned_to: str | None, end_sessions: bool) -> Plan:
     """Give the steps that remove ROLE. Raises DbopsError, with Blocked while it owns something."""
     made = Plan()
     if role is None:
         return made
     made.drops = True
-    _check(desired, role, state)
+    _check(reassign_owned_to, role, state)
     dependencies = role.dependencies or Dependencies()
-    if dependencies.owned_count and not desired.reassign_owned_to:
+    if dependencies.owned_count and not reassign_owned_to:
         raise _blocked(role.name, dependencies)
     made.differences.append(Difference("exists", "false", "true", destructive=True))
-    made.steps += _lock(desired, role, state)
+    made.steps += _lock(role, state, end_sessions=end_sessions)
     # Shared objects ("") come last, in the session and transaction that DROP ROLE is in.
     for database in sorted(dependencies.owned_in | dependencies.privileges_in.keys(), key=lambda one: (not one, one)):
-        made.steps += _clear(desired, role.name, database, dependencies, state)
+        made.steps += _clear(reassign_owned_to, role.name, database, dependencies, state)
     drop = Statement("DROP ROLE {}", Identifier(role.name))
     made.steps.append(Step(Action.DROP, f"role {role.name}", drop, destructive=True))
     return made
 
 
-def _check(desired: DesiredUser, role: Role, state: ServerState) -> None:
+def _check(target: str | None, role: Role, state: ServerState) -> None:
     require_admin_option(role.name, state, field="name")
-    target = desired.reassign_owned_to
     if not target:
         return
     if target not in state.role_names:
@@ -79,10 +77,10 @@ def _blocked(name: str, dependencies: Dependencies) -> DbopsError:
     return DbopsError(Reason.BLOCKED, text[:1000], field="reassign_owned_to")
 
 
-def _lock(desired: DesiredUser, role: Role, state: ServerState) -> list[Step]:
-    """Keep the login out, and end what it does; give nothing when that is so already."""
+def _lock(role: Role, state: ServerState, *, end_sessions: bool) -> list[Step]:
+    """Keep a login out, and end what it does; give nothing when that is so already."""
     steps = []
-    ending = desired.end_sessions and role.sessions > 0
+    ending = end_sessions and role.sessions > 0
     admin = state.facts.admin
     if ending and not (admin.superuser or admin.signals_sessions or role.name in admin.inherits):
         text = (
@@ -112,13 +110,10 @@ def _lock(desired: DesiredUser, role: Role, state: ServerState) -> list[Step]:
     return steps
 
 
-def _clear(
-    desired: DesiredUser, name: str, database: str, dependencies: Dependencies, state: ServerState
-) -> list[Step]:
+def _clear(target: str | None, name: str, database: str, dependencies: Dependencies, state: ServerState) -> list[Step]:
     """Give away what is owned in DATABASE, if that is declared, and clear the privileges held there."""
     where = f" in database {database}" if database else " on databases and tablespaces"
     session = database or None
-    target = desired.reassign_owned_to
     steps = []
     rights = [name]
     if database in dependencies.owned_in and target:

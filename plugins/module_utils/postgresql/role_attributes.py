@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What logins and group roles have in common on PostgreSQL, where both are roles: names, attributes, facts; pure.
+
+Called by user.py and role.py. An attribute that does not change is never mentioned in a statement, since even
+`NOSUPERUSER` takes a superuser to say.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredRole, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import (
+    Identifier,
+    Joined,
+    Keyword,
+    Part,
+    Statement,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import memberships, versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import check_name, quoted
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Role, ServerState
+
+# Option, keyword of CREATE ROLE, and field name in differences.
+_FLAGS = (
+    ("superuser", "SUPERUSER", "superuser"),
+    ("create_db", "CREATEDB", "createdb"),
+    ("create_role", "CREATEROLE", "createrole"),
+    ("inherit", "INHERIT", "inherit"),
+    ("login", "LOGIN", "login"),
+    ("replication", "REPLICATION", "replication"),
+    ("bypass_rls", "BYPASSRLS", "bypassrls"),
+)
+NEW = Role("", False, False, False, True, False, False, False, -1, None, verifier="")
+"""What the server makes of CREATE ROLE when nothing else is said."""
+_RESERVED = frozenset({"public", "none"})
+
+
+def check_names(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
+    """Refuse names that no role can have, and the account that manages the server."""
+    check_name(desired.name, field="name")
+    # An empty default role takes the setting away.
+    default_role = desired.default_role if isinstance(desired, DesiredUser) else None
+    joined = {"in_roles": desired.in_roles or (), "default_role": (default_role,) if default_role else ()}
+    heir = () if desired.reassign_owned_to is None else (desired.reassign_owned_to,)
+    for field, names in (*joined.items(), ("reassign_owned_to", heir)):
+        for name in names:
+            check_name(name, field=field)
+    if desired.name.startswith("pg_") or desired.name in _RESERVED:
+        text = f"{desired.name!r} is a name that PostgreSQL keeps for itself"
+        raise DbopsError(Reason.ACCESS_DENIED, text, field="name")
+    admin = state.facts.admin.name
+    if desired.name == admin:
+        raise DbopsError(Reason.ACCESS_DENIED, f"{admin!r} is the account that manages this server", field="name")
+    for field, names in joined.items():
+        if admin in names or desired.name in names:
+            text = f"{field} names {admin if admin in names else desired.name!r}, which nobody becomes a member of"
+            raise DbopsError(Reason.ACCESS_DENIED, text, field=field)
+
+
+def require_creatable(role: Role | None, state: ServerState) -> None:
+    """Say before trying that our account may not make a role that is missing."""
+    admin = state.facts.admin
+    if role is None and not admin.create_role:
+        text = (
+            f"{admin.name} may not create roles; a superuser can allow it: ALTER ROLE {quoted(admin.name)} CREATEROLE"
+        )
+        raise DbopsError(Reason.PRIVILEGE_MISSING, text)
+
+
+def compare(
+    desired: DesiredUser | DesiredRole, role: Role | None, state: ServerState
+) -> tuple[list[Part], list[Difference]]:
+    """Give the words for CREATE or ALTER ROLE, and the differences that they end."""
+    now = role or NEW
+    words: list[Part] = []
+    differences: list[Difference] = []
+    for option, keyword, field in _FLAGS:
+        value = getattr(desired, option)
+        if value is None or value == getattr(now, option):
+            continue
+        _require_attribute(option, keyword, now, state)
+        words.append(Keyword(keyword if value else f"NO{keyword}"))
+        expected, actual = _text(value), _text(getattr(now, option))
+        differences.append(Difference(field, expected, actual, destructive=option == "superuser"))
+    return words, differences
+
+
+def add_step(
+    name: str,
+    role: Role | None,
+    words: Sequence[Part],
+    differences: Sequence[Difference],
+    state: ServerState,
+    made: Plan,
+) -> None:
+    """Add to the plan MADE the step that creates the role or alters it by WORDS, if there is one."""
+    if role and not words:
+        return
+    if role:
+        memberships.require_admin_option(name, state, field="name")
+    template = ("ALTER ROLE {} {}" if role else "CREATE ROLE {} {}") if words else "CREATE ROLE {}"
+    arguments: list[Part] = [Identifier(name), *([Joined(words, " ")] if words else [])]
+    made.steps.append(
+        Step(
+            Action.ALTER if role else Action.CREATE,
+            f"role {name}",
+            Statement(template, *arguments),
+            before={one.field: one.actual for one in differences} if role else None,
+            after={one.field: one.expected for one in differences},
+        )
+    )
+    made.differences += differences if role else [Difference("exists", "true", "false")]
+
+
+def _require_attribute(option: str, keyword: str, now: Role, state: ServerState) -> None:
+    """Say before trying that our account may not give or take an attribute."""
+    admin = state.facts.admin
+    if admin.superuser or option in ("login", "inherit", "create_role"):
+        return
+    modern = versions.has(versions.MEMBERSHIP_OPTIONS, state.facts.version_number)
+    has = {"create_db": admin.create_db, "replication": admin.replication, "bypass_rls": admin.bypass_rls}
+    if option == "superuser":
+        allowed = False
+    elif modern:
+        allowed = has[option]
+    else:
+        allowed = option == "create_db"
+    if not allowed:
+        who = "only a superuser can" if option == "superuser" or not modern else "only an account that has it can"
+        text = f"{admin.name} may not change {keyword} of {now.name or 'a new role'}: {who}"
+        raise DbopsError(Reason.PRIVILEGE_MISSING, text, field=option)
+
+
+def _text(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def until_text(value: datetime.datetime | str | None) -> str:
+    """Show when a role expires."""
+    return value.isoformat() if isinstance(value, datetime.datetime) else value or "infinity"
+
+
+def observed(name: str, state: ServerState) -> dict[str, Any]:
+    """Give the facts for the result."""
+    role = state.roles.get(name)
+    if role is None:
+        return {"exists": name in state.role_names, "name": name}
+    facts: dict[str, Any] = {"exists": True, "name": role.name}
+    facts |= {flag[0]: getattr(role, flag[0]) for flag in _FLAGS}
+    facts |= {
+        "connection_limit": role.connection_limit,
+        "valid_until": None if role.valid_until is None else until_text(role.valid_until),
+        "config_parameters": dict(role.config_parameters),
+        "in_roles": sorted({row.role for row in role.member_of}),
+    }
+    if role.dependencies:
+        facts["owned_objects"] = [
+            {"database": one.database, "schema": one.schema, "name": one.name, "type": one.type}
+            for one in role.dependencies.owned
+        ]
+        facts["owned_objects_count"] = role.dependencies.owned_count
+    return facts
+
+
+def predict(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
+    """Note what a plan that is not applied would have made or removed."""
+    if not desired.present:
+        state.role_names -= {desired.name}
+        state.roles.pop(desired.name, None)
+        return
+    state.role_names |= {desired.name}
+    admin = state.facts.admin
+    if admin.administers is not None:
+        administers = admin.administers | {desired.name}
+        state.facts = replace(state.facts, admin=replace(admin, administers=administers))
