@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observe accounts: users with their hosts, roles, and who has which role.
+
+Called by mysql/server.py and catalog.py; gives the plain values of state.py. Sets are read in one query each,
+whatever their number, from the tables that the server itself works with.
+https://dev.mysql.com/doc/refman/9.0/en/grant-tables.html https://mariadb.com/kb/en/mysqlglobal_priv-table/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Account,
+    AccountName,
+    OwnedObject,
+    Reader,
+    RoleGrant,
+)
+
+_MYSQL_ACCOUNTS = """
+SELECT User, Host, plugin, authentication_string, account_locked = 'Y', password_expired = 'Y', ssl_type,
+       max_questions, max_updates, max_connections, max_user_connections, password_lifetime, {attributes}
+FROM mysql.user WHERE User IN %s
+"""
+_MARIADB_ACCOUNTS = "SELECT User, Host, Priv FROM mysql.global_priv WHERE User IN %s"
+
+_MYSQL_ROLES = (
+    "SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION FROM mysql.role_edges WHERE TO_USER IN %s"
+)
+_MYSQL_DEFAULT_ROLES = (
+    "SELECT USER, HOST, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles WHERE USER IN %s"
+)
+_MARIADB_ROLES = "SELECT User, Host, Role, '', Admin_option FROM mysql.roles_mapping WHERE User IN %s"
+
+_SESSIONS = "SELECT USER, COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN %s GROUP BY USER"
+
+# A definer is kept as user@host in one text, in which the user may have an @ as well; the host never has.
+_DEFINED = """
+SELECT DEFINER, TABLE_SCHEMA, TABLE_NAME, 'view' FROM information_schema.VIEWS WHERE {0}
+UNION ALL SELECT DEFINER, ROUTINE_SCHEMA, ROUTINE_NAME, LOWER(ROUTINE_TYPE) FROM information_schema.ROUTINES WHERE {0}
+UNION ALL SELECT DEFINER, TRIGGER_SCHEMA, TRIGGER_NAME, 'trigger' FROM information_schema.TRIGGERS WHERE {0}
+UNION ALL SELECT DEFINER, EVENT_SCHEMA, EVENT_NAME, 'event' FROM information_schema.EVENTS WHERE {0}
+"""
+_TLS = {"": "", "ANY": "SSL", "X509": "X509", "SPECIFIED": "SPECIFIED"}
+_MARIADB_TLS = ("", "SSL", "X509", "SPECIFIED")
+
+
+def of_users(reader: Reader, users: Iterable[str], dialect: Dialect) -> dict[str, dict[str, Account]]:
+    """Read all accounts of these USERS (or roles), by user and host."""
+    names = list(users)
+    found: dict[str, dict[str, Account]] = {}
+    if not names:
+        return found
+    for account in (_mysql if dialect.flavour == "mysql" else _mariadb)(reader, names, dialect):
+        # The server may compare names without regard to case or accents.
+        if account.name.user in names:
+            found.setdefault(account.name.user, {})[account.name.host] = account
+    sessions = dict(reader.rows(_SESSIONS, [names]))
+    granted = roles(reader, found, dialect.flavour) if found else {}
+    return {
+        user: {
+            host: replace(one, roles=granted.get(one.name, ()), sessions=sessions.get(user, 0))
+            for host, one in hosts.items()
+        }
+        for user, hosts in found.items()
+    }
+
+
+def _mysql(reader: Reader, names: list[str], dialect: Dialect) -> Iterator[Account]:
+    has_attributes = versions.has(versions.ACCOUNT_ATTRIBUTES, dialect.version_number)
+    query = _MYSQL_ACCOUNTS.format(attributes="User_attributes" if has_attributes else "NULL")
+    for row in reader.rows(query, [names]):
+        attributes: dict[str, Any] = json.loads(row[12]) if row[12] else {}
+        locking = attributes.get("Password_locking", {})
+        yield Account(
+            name=AccountName(row[0], row[1]),
+            plugin=row[2],
+            authentication=row[3] or "",
+            second_password="additional_password" in attributes,
+            locked=bool(row[4]),
+            expired=bool(row[5]),
+            tls=_TLS.get(row[6], row[6]),
+            max_queries_per_hour=row[7],
+            max_updates_per_hour=row[8],
+            max_connections_per_hour=row[9],
+            max_user_connections=row[10],
+            password_lifetime=row[11],
+            failed_login_attempts=locking.get("failed_login_attempts", 0),
+            password_lock_time=locking.get("password_lock_time_days", 0),
+            restrictions={one["Database"]: frozenset(one["Privileges"]) for one in attributes.get("Restrictions", ())},
+        )
+
+
+def _mariadb(reader: Reader, names: list[str], _dialect: Dialect) -> Iterator[Account]:
+    for user, host, text in reader.rows(_MARIADB_ACCOUNTS, [names]):
+        facts: dict[str, Any] = json.loads(text)
+        lifetime = facts.get("password_lifetime", -1)
+        yield Account(
+            name=AccountName(user, host),
+            is_role=bool(facts.get("is_role")),
+            plugin=facts.get("plugin", ""),
+            authentication=facts.get("authentication_string", ""),
+            locked=bool(facts.get("account_locked")),
+            # A password that was ended by hand counts as changed at the beginning of time.
+            expired=facts.get("password_last_changed") == 0,
+            tls=_MARIADB_TLS[facts.get("ssl_type", 0)],
+            max_queries_per_hour=facts.get("max_questions", 0),
+            max_updates_per_hour=facts.get("max_updates", 0),
+            max_connections_per_hour=facts.get("max_connections", 0),
+            max_user_connections=facts.get("max_user_connections", 0),
+            password_lifetime=None if lifetime < 0 else lifetime,
+            default_role=facts.get("default_role", ""),
+        )
+
+
+def roles(reader: Reader, users: Iterable[str], flavour: str) -> dict[AccountName, tuple[RoleGrant, ...]]:
+    """Read which roles these USERS (or roles) have, by account."""
+    names = list(users)
+    rows = reader.rows(_MYSQL_ROLES if flavour == "mysql" else _MARIADB_ROLES, [names])
+    default = set()
+    if flavour == "mysql" and rows:
+        default = {(AccountName(*row[:2]), AccountName(*row[2:])) for row in reader.rows(_MYSQL_DEFAULT_ROLES, [names])}
+    found: dict[AccountName, list[RoleGrant]] = {}
+    for user, host, role, role_host, admin in rows:
+        member, given = AccountName(user, host), AccountName(role, role_host)
+        found.setdefault(member, []).append(RoleGrant(given, admin == "Y", (member, given) in default))
+    return {member: tuple(sorted(grants)) for member, grants in found.items()}
+
+
+def definitions(reader: Reader, users: Iterable[str]) -> dict[str, tuple[OwnedObject, ...]]:
+    """Read which views, routines, triggers and events have an account of these USERS as their definer."""
+    names = list(users)
+    if not names:
+        return {}
+    ours = "SUBSTRING(DEFINER, 1, CHAR_LENGTH(DEFINER) - LOCATE('@', REVERSE(DEFINER))) IN %(names)s"
+    found: dict[str, list[OwnedObject]] = {name: [] for name in names}
+    for definer, database, name, kind in reader.rows(_DEFINED.format(ours), {"names": names}):
+        user = definer.rpartition("@")[0]
+        if user in found:
+            found[user].append(OwnedObject(database, name, kind))
+    return {user: tuple(sorted(objects, key=str)) for user, objects in found.items()}
+
+
+def names_in(text: str) -> Iterator[AccountName]:
+    """Read a list such as CURRENT_ROLE() gives: `reader`@`%`,`writer`@`%`."""
+    parts: list[str] = []
+    rest = text
+    while rest.startswith("`"):
+        part, rest = _quoted(rest)
+        parts.append(part)
+        if not rest.startswith("@"):
+            yield AccountName(*parts)
+            parts = []
+        rest = rest[1:]
+
+
+def _quoted(text: str) -> tuple[str, str]:
+    """Take one quoted name off the beginning."""
+    name, position = "", 1
+    while True:
+        end = text.index("`", position)
+        name += text[position:end]
+        if text[end + 1 : end + 2] != "`":
+            return name, text[end + 1 :]
+        name += "`"
+        position = end + 2

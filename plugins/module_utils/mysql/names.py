@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What MySQL and MariaDB take as names, and how messages and grants show them.
+
+Called by the planners before anything is planned. Nothing is forbidden that the server can hold: a name is quoted,
+never inspected. What the server would silently change (MySQL makes `?` of an emoji and cuts blanks off) is refused.
+https://dev.mysql.com/doc/refman/8.4/en/identifiers.html
+"""
+
+from __future__ import annotations
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+
+OBJECT_CHARACTERS = 64
+"""Databases, tables, columns and routines; characters, not bytes."""
+PATTERN_CHARACTERS = 64
+"""Of a database's name in a grant, with the backslashes that keep `_` and `%` from being wildcards."""
+HOST_CHARACTERS = 255
+_LAST_OF_UTF8MB3 = "\uffff"
+
+
+def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS, ends: str = " ") -> None:
+    """Refuse with InvalidSpec what no object on the server can be called.
+
+    ENDS are characters that the server cuts off at the end, or does not take there.
+    """
+    problem = None
+    if not name:
+        problem = "is empty"
+    elif "\0" in name:
+        problem = "contains a NUL character"
+    elif max(name) > _LAST_OF_UTF8MB3:
+        problem = f"{name!r} contains a character that the server cannot keep in names, such as an emoji"
+    elif len(name) > characters:
+        problem = f"{name[:20]!r}... is {len(name)} characters long; the server keeps {characters}"
+    elif name[-1] in ends:
+        problem = f"{name!r} ends with a blank"
+    if problem:
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} {problem}", field=field)
+
+
+def quoted(name: str) -> str:
+    """Show a name inside of SQL that a message proposes."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def escaped(database: str) -> str:
+    """Give the pattern that matches the name DATABASE and no other, as GRANT takes it."""
+    return "".join(f"\\{one}" if one in "\\_%" else one for one in database)
+
+
+def matches(pattern: str, database: str) -> bool:
+    """Whether the PATTERN of a row of mysql.db is for a database of this name."""
+    return _matches(_parts(pattern), database)
+
+
+def is_wild(pattern: str) -> bool:
+    """Whether PATTERN may be for more than one name."""
+    return any(part in ("%", "_") for part in _parts(pattern))
+
+
+def _parts(pattern: str) -> list[str]:
+    """Split into wildcards (one character) and literal characters (with a backslash before them)."""
+    parts = []
+    characters = iter(pattern)
+    for one in characters:
+        if one == "\\":
+            parts.append("\\" + next(characters, "\\"))
+        else:
+            parts.append(one if one in "%_" else "\\" + one)
+    return parts
+
+
+def _matches(parts: list[str], name: str) -> bool:
+    # All places in the pattern that are possible after the characters read so far.
+    places = _after_percent({0}, parts)
+    for character in name:
+        reached = set()
+        for place in places - {len(parts)}:
+            if parts[place] == "%":
+                reached.add(place)
+            elif parts[place] in ("_", "\\" + character):
+                reached.add(place + 1)
+        places = _after_percent(reached, parts)
+    return len(parts) in places
+
+
+def _after_percent(places: set[int], parts: list[str]) -> set[int]:
+    """Add the places that are reached without another character."""
+    found = set(places)
+    for start in places:
+        end = start
+        while end < len(parts) and parts[end] == "%":
+            end += 1
+        found.update(range(start, end + 1))
+    return found
