@@ -162,7 +162,13 @@ def wait_ready(cluster: ControlPlane, kind: str, namespace: str, *names: str, ti
     def look() -> bool:
         return all(ready(get(cluster, kind, namespace, name)) == "True" for name in names)
 
-    wait_until(look, what=f"{kind} {', '.join(names)} Ready", timeout=timeout)
+    try:
+        wait_until(look, what=f"{kind} {', '.join(names)} Ready", timeout=timeout)
+    except TimeoutError as error:
+        for name in names:
+            body = get(cluster, kind, namespace, name) or {}
+            error.add_note(json.dumps({name: body.get("status"), "metadata": body.get("metadata")}, indent=1))
+        raise
 
 
 def wait_gone(cluster: ControlPlane, kind: str, namespace: str, name: str, timeout: float = 60) -> None:

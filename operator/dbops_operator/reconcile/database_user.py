@@ -43,7 +43,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if body["metadata"].get("deletionTimestamp"):
         return await _delete(context, body)
     spec = None
-    operation = "create user" if not settled(body) else "update user"
+    ready_before = settled(body)
+    operation = "update user" if ready_before else "create user"
     try:
         spec = parse(DATABASE_USER, body)
         reached = await on_server.reach(context, body, spec)
@@ -74,7 +75,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         )
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation, extra=_unchanged(body))
-    if result.observed.get("created"):
+    if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, spec.username)
     await _succeeded(context, body, spec, secrets, result)
     return Done(after=after)

@@ -98,15 +98,14 @@ class _Run:
     def _one(self, one: Desired, result: ObjectResult, work: Work, failed: Mapping[order.Thing, str]) -> ObjectResult:
         """Work on one object; what went wrong is in the RESULT, beside the steps that were done before."""
         try:
-            for needed in order.needs(one):
-                if needed in failed:
-                    text = f"{failed[needed]}, which it needs, failed in this run"
-                    raise DbopsError(Reason.DEPENDENCY_NOT_READY, text)
             if self._cancelled(one.ref):
                 raise DbopsError(Reason.CANCELLED, "cancelled before it was begun")
             work(one, result)
         except DbopsError as error:
             _fail(result, error)
+            missing = sorted(failed[needed] for needed in order.needs(one) if needed in failed)
+            if error.reason is Reason.DEPENDENCY_NOT_READY and missing:
+                result.message += f" ({', '.join(missing)} failed in this run)"
         except Exception as error:  # noqa: BLE001 (one object's bug must not take the others with it)
             _fail(result, _internal(error))
         return result

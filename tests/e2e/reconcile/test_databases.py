@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from reconciling import Operator
 
 from dbops_operator.keys import Key
@@ -72,6 +73,22 @@ async def test_waits_for_its_owner_and_is_woken_by_it(
     assert key in operator.woken
     await operator.run(key)
     assert (await operator.status(key))["database"]["owner"] == owner
+
+
+@pytest.mark.feature("L02")
+async def test_is_woken_by_an_owner_that_was_there_and_is_ready_now(
+    operator: Operator, postgres: PostgreSQLServer, name: str, unique: Callable[[str], str]
+) -> None:
+    owner = unique("o")
+    postgres.query(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
+    await operator.instance(postgres)
+    user = await operator.create("DatabaseUser", "owner", {**REFERENCE, "username": owner})
+    assert isinstance(await operator.run(user), Human)
+    key = await create(operator, name, owner=owner)
+    assert key not in operator.woken
+    await operator.annotate(user, adopt="true")
+    await operator.run(user)
+    assert key in operator.woken
 
 
 @pytest.mark.feature("L09")

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from integration.postgresql.engine import Engine, owner, user
+from psycopg import sql
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from localstack.postgresql import PostgreSQLServer
@@ -170,6 +171,22 @@ def test_a_writer_who_takes_no_lock(superuser_engine: Engine, unique: Unique) ->
         finally:
             stop.set()
         assert all(other.result() for other in others)
+
+
+@pytest.mark.feature("L10")
+def test_what_failed_in_the_same_run_matters_only_where_it_is_missing(engine: Engine, unique: Unique) -> None:
+    """So that an object's result does not depend on who else is in the list."""
+    there, missing, first, second = unique("r"), unique("r"), unique("a"), unique("b")
+    engine.server.query(sql.SQL("CREATE ROLE {}").format(sql.Identifier(there)))
+    foreign = owner("somebody")
+    document = engine.run(
+        user(there, dbops_owner=foreign),
+        user(missing, connection_limit=-2),
+        user(first, in_roles=[missing]),
+        {"kind": "database", "name": second, "dbops_owner": foreign, **({} if engine.weak else {"owner": there})},
+    )
+    assert [one["reason"] for one in document["objects"]] == ["NotAdopted", "InvalidSpec", "DependencyNotReady", None]
+    assert f"(database_user/{missing} failed in this run)" in document["objects"][2]["message"]
 
 
 def test_somebody_made_it_meanwhile(superuser_engine: Engine, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> None:
