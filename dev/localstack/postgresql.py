@@ -280,8 +280,11 @@ class PostgreSQLServer:
             "local all all scram-sha-256",
             "host all all 127.0.0.1/32 scram-sha-256",
         )
-        (self.data / "pg_hba.conf").write_text("\n".join((*rules, *usual, "")), encoding="utf-8")
-        self._hand_over()
+        # As the server's own file: by the time of a change it runs, and makes and removes files of its own.
+        rules_file = self.data / "pg_hba.conf"
+        rules_file.write_text("\n".join((*rules, *usual, "")), encoding="utf-8")
+        if os.geteuid() == 0:
+            os.chown(rules_file, self._user.pw_uid, self._user.pw_gid)
 
     def _hand_over(self) -> None:
         """Give the folder and what we wrote into it to the user that the server runs as."""
