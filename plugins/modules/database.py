@@ -137,6 +137,25 @@ options:
       granted_by:
         description: Whose future objects; without it, those of the database's owner.
         type: str
+  init_sql:
+    description:
+      - SQL to run in it once, after all else; again when its content changes, as a whole. Needs O(dbops_owner).
+      - It runs in a session without administrator's rights, and what it makes belongs to the database's owner.
+      - Where a statement fails, the ones before it stay; the next run goes on with it.
+    type: dict
+    suboptions:
+      statements:
+        description: The statements, each an item of the list whatever it holds. Either this or O(init_sql.script).
+        type: list
+        elements: str
+      script:
+        description: A script, which is split as the server's own client would; a line of three hyphens also splits.
+        type: str
+      on_failure:
+        description: Whether a failing statement fails the task, or is only told.
+        type: str
+        choices: [block, continue]
+        default: block
   end_sessions:
     description: End other sessions when a step needs a database without any, such as a drop.
     type: bool

@@ -88,6 +88,14 @@ DATABASE: Spec = {
         "elements": "dict",
         "options": {"role": {"type": "str", "required": True}, **_DEFAULT_PRIVILEGE, "granted_by": {"type": "str"}},
     },
+    "init_sql": {
+        "type": "dict",
+        "options": {
+            "statements": {"type": "list", "elements": "str"},
+            "script": {"type": "str"},
+            "on_failure": {"type": "str", "choices": ["block", "continue"], "default": "block"},
+        },
+    },
     "end_sessions": {"type": "bool", "default": False},
 }
 

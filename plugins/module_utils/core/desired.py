@@ -45,6 +45,16 @@ class DefaultPrivilege:
     granted_by: str | None = None
 
 
+@dataclass(frozen=True)
+class InitSQL:
+    """What is run once in a database: single `statements`, or a `script` that is split. It may hold secrets."""
+
+    statements: tuple[str, ...] = field(default=(), repr=False)
+    script: str | None = field(default=None, repr=False)
+    blocks: bool = True
+    """Whether a failing statement fails the database."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grant:
     """Privileges and what they are on; the fields are the options of argument_specs.GRANTS.
@@ -112,6 +122,7 @@ class DesiredDatabase(Desired):
     extensions: tuple[Extension, ...] = ()
     schemas: tuple[Schema, ...] = ()
     default_privileges: tuple[DefaultPrivilege, ...] | None = None
+    init_sql: InitSQL | None = None
     end_sessions: bool = False
 
 

@@ -12,7 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import scripts
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    Desired,
+    DesiredDatabase,
+    DesiredUser,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Claim, Entry, claim, release
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck, Plan, Step
@@ -53,6 +59,9 @@ class Objects:
                 raise planned.waits
         finally:
             result.observed = self._observed(kind, desired)
+        if isinstance(desired, DesiredDatabase) and desired.present and desired.init_sql:
+            stopped = partial(self.cancelled, desired.ref)
+            scripts.run(self.server, desired, result, check=self.check, stopped=stopped)
         if isinstance(desired, DesiredUser) and desired.present and desired.verify_login and not self.check:
             self._verify(desired, result)
 
@@ -85,6 +94,8 @@ class Objects:
                 what=what,
             )
         planned = kind.plan(desired, self.server.state, memory)
+        if MEMORY in memory:
+            planned.applied[MEMORY] = memory[MEMORY]
         if entry and entry.state != "absent" and not mine and not desired.force:
             if any(step.destructive for step in planned.steps):
                 text = f"{what} belongs to {entry.owner}; use force to take something away from it all the same"

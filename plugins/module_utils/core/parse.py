@@ -25,6 +25,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredRole,
     DesiredUser,
     Extension,
+    InitSQL,
     Schema,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
@@ -116,6 +117,10 @@ def _instance(common: dict[str, Any], _values: dict[str, Any]) -> Desired:
 
 def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
     privileges = values["default_privileges"]
+    init_sql = _init_sql(values["init_sql"]) if values["init_sql"] else None
+    if init_sql and common["present"] and not common["owner_record"]:
+        text = "init_sql needs dbops_owner: what was run is remembered in the ledger of who declares the database"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="init_sql")
     return DesiredDatabase(
         **common,
         **{name: values[name] for name in _DATABASE_FIELDS},
@@ -135,7 +140,14 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
             )
             for one in privileges
         ),
+        init_sql=init_sql,
     )
+
+
+def _init_sql(values: Mapping[str, Any]) -> InitSQL:
+    if (values["statements"] is None) == (values["script"] is None):
+        raise DbopsError(Reason.INVALID_SPEC, "init_sql takes either statements or a script", field="init_sql")
+    return InitSQL(tuple(values["statements"] or ()), values["script"], values["on_failure"] == "block")
 
 
 def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:

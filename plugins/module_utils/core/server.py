@@ -32,6 +32,10 @@ class Server(Protocol):
     """A server for the length of a run. Everything raises DbopsError for what goes wrong."""
 
     @property
+    def engine(self) -> str:
+        """`postgres`, `mysql` or `mariadb`."""
+
+    @property
     def kinds(self) -> Mapping[str, Kind]:
         """The verbs of each kind of object that the engine has."""
 
@@ -75,6 +79,18 @@ class Server(Protocol):
 
     def require_ledger(self) -> Ledger:
         """Give the ledger for writing, made at the first call on a new server."""
+
+    def note(self, entry: Entry) -> None:
+        """Write ENTRY into the ledger and into `entries`."""
+
+    def script_session(
+        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+    ) -> AbstractContextManager[Callable[[str], None]]:
+        """Give what sends one statement in DATABASE with its owner's rights, logged in as nobody else.
+
+        REMEMBER is told of accounts before they are made for this, and once they are gone; MADE is what it was last
+        told, also by a run that was cut off.
+        """
 
     def verify(self, user: DesiredUser) -> dict[str, str]:
         """Log in as USER with its declared password, once; give status, reason and message."""

@@ -87,6 +87,19 @@ class Session:
         """Execute STATEMENT. Raises psycopg.Error, so that the caller can decide about another try."""
         self._connection.execute(quoting.composed(statement))
 
+    def send_foreign(self, text: str) -> None:
+        """Execute a statement that somebody else wrote, in a session of theirs. Raises psycopg.Error."""
+        from psycopg import sql
+
+        self._connection.execute(sql.SQL(text))
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction was left open."""
+        from psycopg.pq import TransactionStatus
+
+        return self._connection.info.transaction_status is not TransactionStatus.IDLE
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is done inside at its end, all of it or nothing."""
@@ -158,13 +171,18 @@ class Connector:
     def open(self, database: str) -> Session:
         """Open a session of the admin account in DATABASE. Raises ConnectError."""
         user, password = self.options.get("login_user") or "postgres", self.options.get("login_password")
-        methods = None
-        if password:
-            # A server may let us in without asking (trust, peer); it may not ask for the password in clear text
-            # unless it has proven who it is. md5 is for servers that still have such a verifier.
-            methods = "none,scram-sha-256,md5" + (",password" if self.verified else "")
-        pgconn = self._connect(user, password, database, methods)
+        pgconn = self._connect(user, password, database, self._methods() if password else None)
         return Session(self._session(pgconn), database)
+
+    def open_as(self, user: str, password: str, database: str) -> Session:
+        """Open a session of another login, with its own settings. Raises ConnectError."""
+        pgconn = self._connect(user, password, database, self._methods(), plain=True)
+        return Session(self._session(pgconn), database)
+
+    def _methods(self) -> str:
+        # A server may let us in without asking (trust, peer); it may not ask for the password in clear text
+        # unless it has proven who it is. md5 is for servers that still have such a verifier.
+        return "none,scram-sha-256,md5" + (",password" if self.verified else "")
 
     def try_login(self, user: str, password: str, database: str) -> None:
         """Log in once over TCP with exactly this USER and PASSWORD, and leave. Raises ConnectError.

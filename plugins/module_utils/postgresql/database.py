@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
@@ -39,7 +40,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.encod
     encoding_name,
     same_locale,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted, role_beside
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Database,
     Dependencies,
@@ -61,6 +62,8 @@ def wanted(desired: DesiredDatabase) -> Wanted:
         *(one.role for one in privileges),
         *(one.granted_by for one in privileges),
     }
+    if not desired.present:
+        roles.add(role_beside(desired.name))
     template = desired.template or "template1"
     return Wanted(
         roles=frozenset(role for role in roles if role),
@@ -130,7 +133,7 @@ _REPORTED = (
 
 
 def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]) -> Plan:
-    """Plan one database. MEMORY is what the ledger says was given before (see database_privileges).
+    """Plan one database. MEMORY is what the ledger says was given before (see default_privileges).
 
     Raises DbopsError for what cannot be or may not be done; what differs but can never be altered comes as the
     plan's `refusal`, beside the differences.
@@ -139,7 +142,7 @@ def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]
     existing = state.databases.get(desired.name)
     if not desired.present:
         refuse_dropping(desired.name, state)
-        return _plan_drop(desired, existing, state) if existing else Plan(drops=True)
+        return _plan_drop(desired, existing, state, memory) if existing else Plan(drops=True)
     if existing is None:
         return plan_create(desired, state)
     return _plan_alter(desired, existing, state, memory)
@@ -171,7 +174,7 @@ def _without(role: Role, database: Database) -> Role:
     )
 
 
-def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState) -> Plan:
+def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState, memory: Mapping[str, Any]) -> Plan:
     """Plan the end of a database; its sessions are ended only where that was asked for."""
     target = f"database {existing.name}"
     name = Identifier(existing.name)
@@ -186,8 +189,14 @@ def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState)
     template = "DROP DATABASE IF EXISTS {} WITH (FORCE)" if force else "DROP DATABASE IF EXISTS {}"
     drop = Statement(template, name)
     steps.append(Step(Action.DROP, target, drop, before=existing.name, destructive=True, transactional=False))
+    steps = acting_as([existing.owner], steps, state)
+    beside = (memory.get(MEMORY) or {}).get("made", {}).get("beside")
+    if beside and beside in state.role_names:
+        # Made for what init_sql made, and for nothing else.
+        drop_role = Statement("DROP ROLE {}", Identifier(beside))
+        steps.append(Step(Action.DROP, f"role {beside}", drop_role, destructive=True))
     return Plan(
-        steps=acting_as([existing.owner], steps, state),
+        steps=steps,
         differences=[Difference("exists", "false", "true", destructive=True)],
         drops=True,
     )

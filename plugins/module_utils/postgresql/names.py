@@ -31,3 +31,9 @@ def check_name(name: str, *, field: str) -> None:
 def quoted(name: str) -> str:
     """Show a name inside of SQL that a message proposes."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def role_beside(database: str) -> str:
+    """Give the name of the role that stands for the owner of a DATABASE, within the server's 63 bytes."""
+    room = 63 - len(b"db__owner")
+    return f"db_{database.encode()[:room].decode(errors='ignore')}_owner"

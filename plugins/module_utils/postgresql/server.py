@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
     errors,
     ledger,
     quoting,
+    script_session,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import (
@@ -39,9 +41,9 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Facts,
     Reader,
+    Role,
     ServerState,
     Wanted,
-    Role,
 )
 
 _NO_SUCH_DATABASE = "3D000"
@@ -50,6 +52,7 @@ _NO_SUCH_DATABASE = "3D000"
 class Server:
     """A server that answers. Raises DbopsError (ConnectError when no session can be had) throughout."""
 
+    engine = "postgres"
     kinds: Mapping[str, Kind] = KINDS
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -187,27 +190,38 @@ class Server:
             owners = {owner for role in going.values() for owner in dependencies.owners(role)} - set(names)
             found |= catalog.roles(self.main, owners, admin)
             names = sorted({*names, *owners})
+        self._find_circles(wanted, found)
         self.state.role_names = (self.state.role_names - set(names)) | found.keys()
         self.state.roles = {name: role for name, role in self.state.roles.items() if name not in names} | found
         rights = catalog.rights(self.main, names, admin)
-        self._find_circles(wanted, found)
         for field, those in rights.items():
             if those is not None:
                 known = getattr(admin, field) or frozenset()
                 rights[field] = (known - set(names)) | those
         self.state.facts = replace(self.facts, admin=replace(admin, **rights))
 
-    def _try_password(self, user: DesiredUser) -> None:
-        """Where verifiers may not be read, one login tells whether the password is as declared."""
-        role = self.state.roles.get(user.name)
     def _find_circles(self, wanted: Wanted, found: Mapping[str, Role]) -> None:
         pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
         circles = catalog.circles(self.main, pairs) if pairs else frozenset()
         self.state.circles = (self.state.circles - wanted.memberships) | circles
 
+    def _try_password(self, user: DesiredUser) -> None:
+        """Where verifiers may not be read, one login tells whether the password is as declared."""
+        role = self.state.roles.get(user.name)
         undecided = role and role.verifier is None and user.present and user.password
         if role and undecided and user.password and user.update_password == "always":  # noqa: S105 (no password)
             self.state.roles[user.name] = replace(role, password_matches=logins.matches(self.connector, role, user))
+
+    def note(self, entry: Entry) -> None:
+        """Write ENTRY into the ledger and into `entries`."""
+        self.require_ledger().record(entry)
+        self.entries[entry.kind, entry.name] = entry
+
+    def script_session(
+        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+    ) -> AbstractContextManager[Callable[[str], None]]:
+        """Give what sends one statement of a script in DATABASE; see core.server."""
+        return script_session.script_session(self, database, made=made, remember=remember)
 
     def verify(self, user: DesiredUser) -> dict[str, str]:
         """Log in as USER with its declared password, once."""

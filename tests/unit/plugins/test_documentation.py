@@ -93,7 +93,9 @@ def test_a_module_documents_modes_examples_and_returned_values(shown: Mapping[st
 def test_the_text_of_an_option_names_options_that_exist(shown: Mapping[str, Any], name: str) -> None:
     def described(options: Options) -> set[str]:
         return set(options) | {
-            f"{name}[].{part}" for name, one in options.items() for part in one.get("suboptions") or {}
+            f"{name}{'[]' if one['type'] == 'list' else ''}.{part}"
+            for name, one in options.items()
+            for part in one.get("suboptions") or {}
         }
 
     options = shown[name]["doc"]["options"]
