@@ -118,10 +118,12 @@ class _Run:
 def _server(options: Mapping[str, Any]) -> Server:
     """Give the server of the engine that the options name; its driver is imported here and not before."""
     if options["engine"] == "postgres":
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import server
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server as PostgreSQL
 
-        return server.Server(options)
-    raise DbopsError(Reason.UNSUPPORTED, f"engine {options['engine']} is not served yet", field="engine")
+        return PostgreSQL(options)
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.server import Server as MySQL
+
+    return MySQL(options)
 
 
 def _brake(options: Mapping[str, Any] | None) -> dict[str, int]:

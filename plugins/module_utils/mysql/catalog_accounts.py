@@ -38,15 +38,26 @@ _MYSQL_DEFAULT_ROLES = (
 )
 _MARIADB_ROLES = "SELECT User, Host, Role, '', Admin_option FROM mysql.roles_mapping WHERE User IN %s"
 
-_SESSIONS = "SELECT USER, COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN %s GROUP BY USER"
-
-# A definer is kept as user@host in one text, in which the user may have an @ as well; the host never has.
-_DEFINED = """
-SELECT DEFINER, TABLE_SCHEMA, TABLE_NAME, 'view' FROM information_schema.VIEWS WHERE {0}
-UNION ALL SELECT DEFINER, ROUTINE_SCHEMA, ROUTINE_NAME, LOWER(ROUTINE_TYPE) FROM information_schema.ROUTINES WHERE {0}
-UNION ALL SELECT DEFINER, TRIGGER_SCHEMA, TRIGGER_NAME, 'trigger' FROM information_schema.TRIGGERS WHERE {0}
-UNION ALL SELECT DEFINER, EVENT_SCHEMA, EVENT_NAME, 'event' FROM information_schema.EVENTS WHERE {0}
+_SESSIONS = """
+SELECT USER, ID FROM information_schema.PROCESSLIST
+WHERE USER IN %s AND ID <> CONNECTION_ID() AND COMMAND <> 'Killed'
 """
+
+# Who lacks EVENT sees no events in information_schema. MariaDB's table can be read all the same; MySQL has none, and
+# refuses itself to drop a definer for such an account (error 4006).
+_EVENTS = {
+    "mysql": "SELECT DEFINER, EVENT_SCHEMA, EVENT_NAME, 'event' FROM information_schema.EVENTS",
+    "mariadb": "SELECT definer, db, name, 'event' FROM mysql.event",
+}
+_DEFINED = """
+SELECT DEFINER, TABLE_SCHEMA, TABLE_NAME, 'view' FROM information_schema.VIEWS WHERE {ours}
+UNION ALL SELECT DEFINER, ROUTINE_SCHEMA, ROUTINE_NAME, LOWER(ROUTINE_TYPE)
+  FROM information_schema.ROUTINES WHERE {ours}
+UNION ALL SELECT DEFINER, TRIGGER_SCHEMA, TRIGGER_NAME, 'trigger' FROM information_schema.TRIGGERS WHERE {ours}
+UNION ALL {events} WHERE {ours}
+"""
+# A definer is kept as user@host in one text; the user may have an @ as well, the host never has.
+_OURS = "SUBSTRING(DEFINER, 1, CHAR_LENGTH(DEFINER) - LOCATE('@', REVERSE(DEFINER))) IN %(names)s"
 _TLS = {"": "", "ANY": "SSL", "X509": "X509", "SPECIFIED": "SPECIFIED"}
 _MARIADB_TLS = ("", "SSL", "X509", "SPECIFIED")
 
@@ -61,11 +72,13 @@ def of_users(reader: Reader, users: Iterable[str], dialect: Dialect) -> dict[str
         # The server may compare names without regard to case or accents.
         if account.name.user in names:
             found.setdefault(account.name.user, {})[account.name.host] = account
-    sessions = dict(reader.rows(_SESSIONS, [names]))
+    sessions: dict[str, list[int]] = {}
+    for user, number in reader.rows(_SESSIONS, [names]):
+        sessions.setdefault(user, []).append(number)
     granted = roles(reader, found, dialect.flavour) if found else {}
     return {
         user: {
-            host: replace(one, roles=granted.get(one.name, ()), sessions=sessions.get(user, 0))
+            host: replace(one, roles=granted.get(one.name, ()), sessions=tuple(sessions.get(user, ())))
             for host, one in hosts.items()
         }
         for user, hosts in found.items()
@@ -133,15 +146,15 @@ def roles(reader: Reader, users: Iterable[str], flavour: str) -> dict[AccountNam
     return {member: tuple(sorted(grants)) for member, grants in found.items()}
 
 
-def definitions(reader: Reader, users: Iterable[str]) -> dict[str, tuple[OwnedObject, ...]]:
+def definitions(reader: Reader, users: Iterable[str], flavour: str) -> dict[str, tuple[OwnedObject, ...]]:
     """Read which views, routines, triggers and events have an account of these USERS as their definer."""
     names = list(users)
     if not names:
         return {}
-    ours = "SUBSTRING(DEFINER, 1, CHAR_LENGTH(DEFINER) - LOCATE('@', REVERSE(DEFINER))) IN %(names)s"
     found: dict[str, list[OwnedObject]] = {name: [] for name in names}
-    for definer, database, name, kind in reader.rows(_DEFINED.format(ours), {"names": names}):
-        user = definer.rpartition("@")[0]
+    query = _DEFINED.format(ours=_OURS, events=_EVENTS[flavour])
+    for definer, database, name, kind in reader.rows(query, {"names": names}):
+        user = definer.rpartition("@")[0] or definer
         if user in found:
             found[user].append(OwnedObject(database, name, kind))
     return {user: tuple(sorted(objects, key=str)) for user, objects in found.items()}

@@ -15,9 +15,9 @@ _DATABASES = """
 SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME
 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN %s
 """
-_SESSIONS = """
-SELECT DB, COUNT(*) FROM information_schema.PROCESSLIST WHERE DB IN %s AND ID <> CONNECTION_ID() GROUP BY DB
-"""
+_SESSIONS = (
+    "SELECT DB, ID FROM information_schema.PROCESSLIST WHERE DB IN %s AND ID <> CONNECTION_ID() AND COMMAND <> 'Killed'"
+)
 # MariaDB's information_schema.TABLES would open every table of the server; what its files take is known without,
 # and their names are written as file names.
 _SIZES = {
@@ -52,7 +52,9 @@ def read(reader: Reader, databases: Iterable[str], facts: Facts) -> dict[str, Da
     if not rows:
         return {}
     there = [row[0] for row in rows]
-    sessions = {facts.fold(name): count for name, count in reader.rows(_SESSIONS, [there])}
+    sessions: dict[str, list[int]] = {}
+    for name, number in reader.rows(_SESSIONS, [there]):
+        sessions.setdefault(facts.fold(name), []).append(number)
     sizes = _sizes(reader, there, facts)
     return {
         facts.fold(name): Database(
@@ -60,7 +62,7 @@ def read(reader: Reader, databases: Iterable[str], facts: Facts) -> dict[str, Da
             charset=charset,
             collation=collation,
             size_bytes=None if sizes is None else sizes.get(facts.fold(name), 0),
-            sessions=sessions.get(facts.fold(name), 0),
+            sessions=tuple(sessions.get(facts.fold(name), ())),
         )
         for name, charset, collation in rows
     }

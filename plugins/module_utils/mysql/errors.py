@@ -46,7 +46,10 @@ _NUMBERS: dict[int, tuple[Reason, str]] = {
     1062: _MEANWHILE,
     1064: (Reason.INTERNAL_ERROR, "the server does not understand the statement; please report it"),
     1094: _MEANWHILE,
-    1095: (Reason.PRIVILEGE_MISSING, "the admin account may not end other sessions: that takes CONNECTION_ADMIN"),
+    1095: (
+        Reason.PRIVILEGE_MISSING,
+        "the admin account may not end the session: that takes CONNECTION_ADMIN, and SYSTEM_USER if its user has that",
+    ),
     1102: (Reason.INVALID_SPEC, "the server does not take the name of the database"),
     1115: (Reason.INVALID_SPEC, "the server does not know the character set"),
     1129: (Reason.AUTHENTICATION_FAILED, "the server blocks this host after failed connections: FLUSH HOSTS there"),
@@ -87,7 +90,7 @@ _NUMBERS: dict[int, tuple[Reason, str]] = {
     1449: (Reason.DEPENDENCY_NOT_READY, "the definer's account does not exist"),
     1470: (Reason.INVALID_SPEC, "the name is too long"),
     1524: (Reason.UNSUPPORTED, "the server does not have the authentication plugin"),
-    1698: _NO_LOGIN,
+    1698: (Reason.PRIVILEGE_MISSING, "the admin account may not give the role: that takes WITH ADMIN OPTION on it"),
     1792: _READ_ONLY,
     1819: (Reason.INVALID_SPEC, "the password does not satisfy the server's policy"),
     1820: (Reason.AUTHENTICATION_FAILED, "the password has expired; set a new one"),
@@ -118,15 +121,15 @@ _NUMBERS: dict[int, tuple[Reason, str]] = {
 }
 """Error number to the reason and what it means for the reader; those below 1000 or above 2000 are the client's."""
 
-AT_LOGIN: dict[int, tuple[Reason, str]] = {1045: _NO_LOGIN}
+AT_LOGIN: dict[int, tuple[Reason, str]] = {1045: _NO_LOGIN, 1698: _NO_LOGIN}
 """Where a number means something else while connecting: a password that is wrong, not a privilege that is missing."""
 
 WRONG_PASSWORD = frozenset({1045, 1698})
 """The server says no before it says why: a wrong password, an unknown account, another host, TLS that is missing."""
 PASSWORD_WAS_RIGHT = frozenset({1044, 1049, 1203, 1226, 1820, 1862, 3118, 4151})
 """Refusals that come only after the password had been found right."""
-RETRIED = frozenset({1205, 1213, 3101})
-"""Worth another try at once: a lock, a deadlock, a conflict in a cluster."""
+RETRIED = frozenset({1213, 3101})
+"""Worth another try at once: a deadlock, a conflict in a cluster."""
 
 # Texts that quote the statement, or a value that was sent.
 _QUOTING = frozenset({1064, 1149, 1231, 1292, 1300, 1366, 1406, 1411})

@@ -38,6 +38,11 @@ def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS, en
         raise DbopsError(Reason.INVALID_SPEC, f"{field} {problem}", field=field)
 
 
+def can_be(name: str) -> bool:
+    """Whether the server can compare NAME with its own; for one that it cannot keep, the question is an error."""
+    return max(name, default="") <= _LAST_OF_UTF8MB3
+
+
 def quoted(name: str) -> str:
     """Show a name inside of SQL that a message proposes."""
     return "`" + name.replace("`", "``") + "`"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import can_be
 
 
 class Reader(Protocol):
@@ -60,9 +61,17 @@ class Wanted:
 
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
-        """Give all of MANY together."""
+        """Give all of MANY together, without names that no server has: planners refuse those."""
         parts = list(many)
-        return cls(**{one.name: frozenset().union(*(getattr(part, one.name) for part in parts)) for one in fields(cls)})
+        found: dict[str, Any] = {}
+        for one in fields(cls):
+            together = frozenset().union(*(getattr(part, one.name) for part in parts))
+            found[one.name] = frozenset(name for name in together if all(can_be(part) for part in _parts(name)))
+        return cls(**found)
+
+
+def _parts(name: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (name,) if isinstance(name, str) else tuple(name)
 
 
 class RoleGrant(NamedTuple):
@@ -113,7 +122,8 @@ class Account:
     """Only where they were asked for, but for those at level `global`."""
     restrictions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Partial revokes: databases, and what is held everywhere but there."""
-    sessions: int = 0
+    sessions: tuple[int, ...] = ()
+    """Of the user, whatever the host: the server does not tell which account a session is of."""
     password_matches: bool | None = None
     """Whether the declared password logs in; tried only where the hash tells nothing."""
 
@@ -126,8 +136,8 @@ class Database:
     charset: str
     collation: str
     size_bytes: int | None = None
-    sessions: int = 0
-    """Sessions in it, without our own."""
+    sessions: tuple[int, ...] = ()
+    """Those in it, without our own."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of objects on MySQL and MariaDB as a table: their verbs (see core.kinds) by the names of the kinds.
+
+Read through mysql/server.py. To add a kind, write a planner beside user.py and give it a row here.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import database, instance
+
+KINDS: dict[str, Kind] = {
+    "database_instance": Kind(
+        thing=None,
+        wanted=instance.wanted,
+        plan=instance.plan,
+        observed=instance.observed,
+        exists=lambda _desired, _state: True,
+        predict=lambda _desired, _state: None,
+    ),
+    "database": Kind(
+        thing="database",
+        wanted=database.wanted,
+        plan=database.plan,
+        observed=database.observed,
+        exists=database.exists,
+        predict=database.predict,
+    ),
+}
+"""The rows; core.order says which come first."""

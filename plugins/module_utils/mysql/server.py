@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One server of MySQL or MariaDB for the length of a run: its session, what was observed, its ledger, and the verbs.
+
+Made by core.converge, which drives it object by object. One session does everything; another one is opened only to
+try a password, or to end a statement that hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    apply,
+    catalog,
+    catalog_accounts,
+    catalog_databases,
+    ledger,
+    locks,
+    quoting,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector, Session
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.kinds import KINDS
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Account,
+    Facts,
+    ServerState,
+    Wanted,
+)
+
+_LEASE_MARGIN = 30
+
+
+class Server:
+    """A server that answers. Raises DbopsError (ConnectError when no session can be had) throughout."""
+
+    kinds: Mapping[str, Kind] = KINDS
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Take checked connection OPTIONS; nothing is opened yet."""
+        self.connector = Connector(options)
+        self.main: Session
+        self.ledger: ledger.Ledger | None = None
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.state: ServerState
+        self._lease: locks.Lease | None = None
+        self._tried: dict[tuple[str, str], bool | None] = {}
+
+    def __enter__(self) -> Self:
+        """Connect and read the server's facts."""
+        self.connector.__enter__()
+        try:
+            self._open()
+        except BaseException:
+            self.connector.__exit__()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the session."""
+        self.main.close()
+        self.connector.__exit__()
+
+    @property
+    def engine(self) -> str:
+        """`mysql` or `mariadb`: what the server says that it is."""
+        return self.facts.dialect.flavour
+
+    @property
+    def facts(self) -> Facts:
+        """The server as a whole."""
+        return self.state.facts
+
+    def described(self) -> dict[str, Any]:
+        """Give the facts for the document."""
+        return {
+            "engine": self.engine,
+            "version": self.facts.version,
+            "version_number": self.facts.dialect.version_number,
+            "system_identifier": self.facts.identity,
+            "admin": str(self.facts.admin.name),
+        }
+
+    def _open(self) -> None:
+        """Open the session, and the ledger if there is one to trust."""
+        self.main = self.connector.open()
+        try:
+            self.state = ServerState(facts=catalog.facts(self.main))
+            self._open_ledger()
+        except BaseException:
+            self.main.close()
+            raise
+
+    def _open_ledger(self) -> None:
+        self.ledger = None
+        admin = self.facts.admin
+        if not admin.reads_accounts:
+            text = f"who may enter the database {ledger.DATABASE} cannot be seen: {admin.accounts_problem}"
+            self.state.ledger_problem = text
+            return
+        trust = ledger.trust(self.main, admin.name)
+        if trust.problem:
+            self.state.ledger_problem = ledger.distrusted(trust.problem).message
+        elif trust.prepared:
+            self._use_ledger()
+
+    def _use_ledger(self) -> None:
+        self.ledger = ledger.Ledger(self.main)
+        self.ledger.open()
+        if self.facts.identity is None:
+            # MariaDB's own, server_uid, is made of the network card's address and the port.
+            self.state.facts = replace(self.facts, identity=self.ledger.system_identifier)
+
+    def reopen(self) -> None:
+        """Connect again after the session was lost."""
+        self.main.close()
+        state = self.state
+        self._open()
+        self.state = replace(state, facts=self.facts, ledger_problem=self.state.ledger_problem)
+
+    def observe(self, declared: Sequence[Desired]) -> None:
+        """Read all that the DECLARED objects need, anew, into `state` and `entries`.
+
+        Nothing is read through a pooler, where what we pin for a session may be another's.
+        """
+        if self.facts.pooler:
+            return
+        wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in declared)
+        self._read_accounts(wanted)
+        self._read_databases(wanted)
+        for user in declared:
+            if isinstance(user, DesiredUser):
+                self._try_password(user)
+        if self.ledger:
+            things = [(thing, one.name) for one in declared if (thing := KINDS[one.kind].thing)]
+            for key in things:
+                self.entries.pop(key, None)
+            self.entries |= self.ledger.read(things)
+
+    def _read_accounts(self, wanted: Wanted) -> None:
+        if not wanted.users or not self.facts.admin.reads_accounts:
+            return
+        found = catalog_accounts.of_users(self.main, wanted.users, self.facts.dialect)
+        for user in wanted.users:
+            self.state.accounts.pop(user, None)
+        self.state.accounts |= found
+        self.state.definitions |= catalog_accounts.definitions(
+            self.main, wanted.definers & found.keys(), self.facts.dialect.flavour
+        )
+
+    def _read_databases(self, wanted: Wanted) -> None:
+        if not wanted.databases:
+            return
+        if not self.state.collations:
+            self.state.collations, self.state.default_collations = catalog_databases.collations(self.main, self.facts)
+        for name in wanted.databases:
+            self.state.databases.pop(self.facts.fold(name), None)
+        self.state.databases |= catalog_databases.read(self.main, wanted.databases, self.facts)
+
+    def _try_password(self, user: DesiredUser) -> None:
+        """Where hashes tell nothing, one login tells whether the password is as declared."""
+        for account in self.state.of_user(user.name):
+            if logins.must_try(account, user):
+                key = (user.name, str(user.password))
+                if key not in self._tried:
+                    # Never twice with nothing changed in between: the server may count failures.
+                    self._tried[key] = logins.matches(self.connector, user)
+                tried = replace(account, password_matches=self._tried[key])
+                self.state.accounts[user.name][account.name.host] = tried
+
+    def note(self, entry: Entry) -> None:
+        """Write ENTRY into the ledger and into `entries`."""
+        self.require_ledger().record(entry)
+        self.entries[entry.kind, entry.name] = entry
+
+    def script_session(
+        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+    ) -> AbstractContextManager[Callable[[str], None]]:
+        """Give what sends one statement of a script in DATABASE; see core.server."""
+        del database, made, remember
+        raise DbopsError(Reason.UNSUPPORTED, "scripts are not served on this engine yet", field="init_sql")
+
+    def verify(self, user: DesiredUser) -> dict[str, str]:
+        """Log in as USER with its declared password, once."""
+        accounts: list[Account] = self.state.of_user(user.name)
+        return logins.verify(self.connector, accounts, user)
+
+    def masked(self, statement: Statement) -> str:
+        """Give STATEMENT as people see it, without secrets."""
+        return quoting.masked(statement)
+
+    def apply(
+        self,
+        steps: Sequence[Step],
+        *,
+        stopped: Callable[[], bool],
+        committed: Callable[[Sequence[Step]], None],
+        closing: Callable[[], None] | None,
+    ) -> None:
+        """Send STEPS; see core.server."""
+        self._tried.clear()
+        apply.apply(steps, apply.Applying(self.main.send, self._keep_lock, stopped, committed), closing=closing)
+
+    def _keep_lock(self) -> None:
+        if self._lease:
+            self._lease.renew()
+
+    def require_direct(self) -> None:
+        """Refuse to look at objects where the state of a session gets lost."""
+        if self.facts.pooler:
+            text = "a connection pooler is in between, where session state gets lost; connect to the server itself"
+            raise DbopsError(Reason.UNSUPPORTED, text)
+
+    def require_changeable(self) -> None:
+        """Refuse before anything is sent where nothing can be changed, even where our account could all the same."""
+        if self.facts.read_only or self.facts.super_read_only:
+            raise DbopsError(Reason.UNSUPPORTED, "the server is read-only (a replica); point at the primary")
+
+    def require_ledger(self) -> ledger.Ledger:
+        """Give the ledger for writing, made at the first call on a new server."""
+        if self.ledger is None:
+            if self.state.ledger_problem:
+                reason = Reason.CONFLICT if self.facts.admin.reads_accounts else Reason.PRIVILEGE_MISSING
+                raise DbopsError(reason, self.state.ledger_problem)
+            self._make_ledger()
+        if not self.ledger:
+            raise AssertionError("the caller has looked")
+        self.ledger.require_writable()
+        return self.ledger
+
+    def _make_ledger(self) -> None:
+        """Make the database and its tables, or finish what another run began: the steps bear repetition."""
+        what = f"the database {ledger.DATABASE}"
+        with locks.user_lock(self.main, locks.key_of("ledger", ledger.DATABASE), wait=self._lock_timeout, what=what):
+            ledger.Ledger(self.main).prepare()
+        trust = ledger.trust(self.main, self.facts.admin.name)
+        if trust.problem:
+            raise ledger.distrusted(trust.problem)
+        self._use_ledger()
+
+    @property
+    def _lock_timeout(self) -> int:
+        return int(self.connector.options["lock_timeout"])
+
+    @contextlib.contextmanager
+    def lock(self, thing: str, name: str) -> Iterator[None]:
+        """Hold the lock of an object: who else wants to change it waits, up to lock_timeout."""
+        what, key = f"{thing} {name}", locks.key_of(thing, name)
+        if not self.ledger:
+            with locks.user_lock(self.main, key, wait=self._lock_timeout, what=what):
+                yield
+            return
+        longest = int(self.connector.options["statement_timeout"]) + self._lock_timeout + _LEASE_MARGIN
+        self._lease = locks.Lease(self.main, key, seconds=3 * longest)
+        self._lease.take(wait=self._lock_timeout, sees_all=self.facts.admin.may("PROCESS"), what=what)
+        try:
+            yield
+        finally:
+            self._lease.give_back()
+            self._lease = None
