@@ -109,9 +109,8 @@ class Engine:
 
     def connect(self, user: str, password: str, database: str | None = None, **options: Any) -> Any:
         """Log in as USER over TCP."""
-        login = self.server.login(user, password)
-        # The driver takes text of Latin-1 only.
-        return login.connect(database, **{"password": password.encode(), **options})
+        # As bytes: of text the driver takes that of Latin-1 only.
+        return self.server.login(user, password.encode()).connect(database, **options)  # type: ignore[arg-type]
 
     def grants(self, user: str, host: str = "%") -> list[str]:
         """Give the server's own word about an account, without the lines that every account has."""
