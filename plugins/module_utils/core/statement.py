@@ -39,13 +39,14 @@ class Secret:
 
 @dataclass(frozen=True)
 class Keyword:
-    """Words of SQL out of a table of ours, such as a privilege; anything but capitals and blanks is refused."""
+    """Words of SQL out of a table of ours, such as a privilege; anything but capitals, blanks and `_` is refused."""
 
     text: str
 
     def __post_init__(self) -> None:
         """Refuse what cannot have come out of a table."""
-        if not self.text.isascii() or not self.text.replace(" ", "").isalpha() or self.text != self.text.upper():
+        letters = self.text.replace(" ", "").replace("_", "")
+        if not letters.isascii() or not letters.isalpha() or self.text != self.text.upper():
             raise ValueError(f"not a keyword: {self.text!r}")
 
 
