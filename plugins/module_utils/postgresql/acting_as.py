@@ -24,6 +24,11 @@ def acts_as(role: str, state: ServerState) -> bool:
     return admin.superuser or role == admin.name or (role in admin.member_of and role in admin.inherits)
 
 
+def can_act_as(role: str, state: ServerState) -> bool:
+    """Whether the admin has the rights of ROLE, or can take them for a moment."""
+    return acts_as(role, state) or _grantable(role, state)
+
+
 def acting_as(roles: Iterable[str], steps: Sequence[Step], state: ServerState) -> list[Step]:
     """Give STEPS, all of one session, with what the admin lacks of ROLES taken before and put back afterwards.
 
@@ -42,15 +47,19 @@ def acting_as(roles: Iterable[str], steps: Sequence[Step], state: ServerState) -
     ]
 
 
-def _require_grantable(role: str, state: ServerState) -> None:
-    facts = state.facts
-    admin = facts.admin
+def _grantable(role: str, state: ServerState) -> bool:
+    admin = state.facts.admin
     known = state.roles.get(role)
     if _has_options(state):
         grantable = role in (admin.administers or ())
     else:
         grantable = admin.create_role and not role.startswith("pg_")
-    if not grantable or (known and known.superuser):
+    return grantable and not (known and known.superuser)
+
+
+def _require_grantable(role: str, state: ServerState) -> None:
+    admin = state.facts.admin
+    if not _grantable(role, state):
         options = " WITH INHERIT TRUE, SET TRUE" if _has_options(state) else ""
         raise DbopsError(
             Reason.PRIVILEGE_MISSING,

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DefaultAcl
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     AvailableExtension,
     Database,
     DatabaseContent,
-    DefaultAcl,
     Extension,
     ExtensionVersion,
     Reader,
@@ -135,10 +135,15 @@ def _content(session: Reader) -> DatabaseContent:
         extensions={name: Extension(*fields) for name, *fields in session.rows(_EXTENSIONS)},
         schemas={name: owner for name, owner, _ignored in schemas},
         schema_content={name: tuple(content) for name, _ignored, content in schemas if content},
-        default_acls=tuple(
-            DefaultAcl(grantor, schema, kind, grantee, frozenset(privileges), frozenset(grantable))
-            for grantor, schema, kind, grantee, privileges, grantable in session.rows(_DEFAULT_ACLS)
-        ),
+        default_acls=default_acls(session),
+    )
+
+
+def default_acls(session: Reader) -> tuple[DefaultAcl, ...]:
+    """Read who gets what by default, in the database of SESSION."""
+    return tuple(
+        DefaultAcl(grantor, schema, kind, grantee, frozenset(privileges), frozenset(grantable))
+        for grantor, schema, kind, grantee, privileges, grantable in session.rows(_DEFAULT_ACLS)
     )
 
 

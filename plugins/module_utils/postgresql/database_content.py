@@ -18,10 +18,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.actin
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_extensions import (
     plan_extensions,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_privileges import (
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_work import Work
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.default_privileges import (
     plan_default_privileges,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_work import Work
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import DatabaseContent, ServerState
 
 _SHOWN = 5

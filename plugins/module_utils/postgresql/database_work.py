@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the planners of a database's content share while they plan: what is there, and what was gathered so far.
 
-Made by database_content.py and handed to database_extensions.py and database_privileges.py; pure.
+Made by database_content.py and handed to database_extensions.py and default_privileges.py; pure.
 """
 
 from __future__ import annotations

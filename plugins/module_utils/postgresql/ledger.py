@@ -12,15 +12,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Literal, Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import errors
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Session
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Reader
 
 DATABASE = "dbops"
-VERSION = 1
+VERSION = 2
 
 # template0: nothing that somebody put into template1. No connections until nobody else can connect.
 CREATE = (
@@ -42,6 +44,11 @@ _TABLES = (
         " adopted bool NOT NULL, applied jsonb NOT NULL, changed_at timestamptz NOT NULL, PRIMARY KEY (kind, name))"
     ),
 )
+
+# What later versions added, in the order of the versions; an older ledger gets it before we write to it.
+_ADDED = {
+    2: (Statement("CREATE INDEX object_grantee ON dbops.object ((applied ->> 'grantee')) WHERE kind = 'grant'"),),
+}
 
 _TRUST = """
 WITH me AS (SELECT oid FROM pg_roles WHERE rolname = session_user),
@@ -81,6 +88,17 @@ _FOREIGN = "it belongs to {owner}, who is neither the admin account nor a superu
 _ENTRIES = """
 SELECT kind, name, cluster, owner_kind, namespace, owner_name, state, adopted, applied
 FROM dbops.object WHERE (kind, name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+
+# What is given to roles: by their own entries, by grants, and by databases as default privileges.
+_DECLARED = """
+SELECT o.kind, o.name, o.cluster, o.owner_kind, o.namespace, o.owner_name, o.state, o.adopted, o.applied
+FROM unnest(%(grantees)s::text[]) w (grantee) JOIN dbops.object o
+  ON o.kind = 'grant' AND o.applied ->> 'grantee' = w.grantee
+UNION ALL
+SELECT kind, name, cluster, owner_kind, namespace, owner_name, state, adopted, applied
+FROM dbops.object WHERE state <> 'absent' AND (kind, name) IN (
+    SELECT 'role', unnest(%(grantees)s::text[]) UNION ALL SELECT 'database', unnest(%(databases)s::text[]))
 """
 
 _RECORD = """
@@ -150,7 +168,7 @@ class Ledger:
     def prepare(self, system_identifier: str | None) -> None:
         """Make the tables."""
         with self._session.transaction():
-            for statement in _TABLES:
+            for statement in (*_TABLES, *(one for added in _ADDED.values() for one in added)):
                 self._session.send(statement)
             self._session.send(
                 Statement("INSERT INTO dbops.about VALUES ({}, {}, NULL)", Literal(VERSION), Literal(system_identifier))
@@ -159,14 +177,39 @@ class Ledger:
     def read(self, things: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         """Give the entries of these THINGS (kind and name), those that there are."""
         if self.version is None:
-            rows = self._session.rows("SELECT version FROM dbops.about")
-            self.version = rows[0][0] if rows else VERSION
+            self._read_version()
         wanted = list(things)
         rows = self._session.rows(_ENTRIES, [[kind for kind, _ignored in wanted], [name for _ignored, name in wanted]])
-        return {
-            (row[0], row[1]): Entry(row[0], row[1], Owner(*row[2:6]), state=row[6], adopted=row[7], applied=row[8])
-            for row in rows
-        }
+        return {(row[0], row[1]): _entry(row) for row in rows}
+
+    def declared(self, grantees: Iterable[str], databases: Iterable[str]) -> list[Entry]:
+        """Give the entries of what gives something to GRANTEES, and those of DATABASES."""
+        parameters = {"grantees": list(grantees), "databases": list(databases)}
+        return [_entry(row) for row in self._session.rows(_DECLARED, parameters)]
+
+    def _read_version(self) -> int:
+        rows = self._session.rows("SELECT version FROM dbops.about")
+        self.version = int(rows[0][0]) if rows else VERSION
+        return self.version
+
+    def upgrade(self) -> None:
+        """Add to an older ledger what it lacks. The caller holds the ledger's lock."""
+        import psycopg
+
+        try:
+            with self._session.transaction():
+                for version in range(self._read_version() + 1, VERSION + 1):
+                    note = Statement("UPDATE dbops.about SET version = {}", Literal(version))
+                    for statement in (*_ADDED[version], note):
+                        self._session.send(statement)
+        except psycopg.Error as error:
+            raise errors.statement_error(error, doing=f"bringing the ledger to version {VERSION}") from error
+        self.version = VERSION
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an older version of this software made it."""
+        return self.version is not None and self.version < VERSION
 
     def require_writable(self) -> None:
         """Refuse with Unsupported what a newer version of this software keeps here."""
@@ -199,6 +242,10 @@ class Ledger:
             f"{count} databases were dropped on this server within {brake['seconds']} s; "
             f"if that is meant, acknowledge it with {token}",
         )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    return Entry(row[0], row[1], Owner(*row[2:6]), state=row[6], adopted=row[7], applied=row[8])
 
 
 def lock_key(thing: str, name: str) -> int:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +23,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     apply,
     catalog,
-    catalog_databases,
-    dependencies,
     errors,
     ledger,
     quoting,
@@ -38,15 +35,12 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.conne
     Session,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
-    Facts,
-    Reader,
-    Role,
-    ServerState,
-    Wanted,
-)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.observing import Observing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Facts, ServerState
 
 _NO_SUCH_DATABASE = "3D000"
+_SESSIONS = 8
+"""How many databases are looked into at a time; a server may have thousands, and few connections to spare."""
 
 
 class Server:
@@ -63,6 +57,7 @@ class Server:
         self.entries: dict[tuple[str, str], Entry] = {}
         self.state: ServerState
         self._inside: dict[str, Session] = {}
+        self._observing = Observing(self.connector, self.inside, self._processes)
 
     def __enter__(self) -> Self:
         """Connect and read the server's facts."""
@@ -132,10 +127,17 @@ class Server:
         """Give the session in DATABASE, opened at the first call."""
         if database == self.main.database:
             return self.main
-        session = self._inside.get(database)
+        session = self._inside.pop(database, None)
         if session is None or session.closed:
-            session = self._inside[database] = self.connector.open(database)
+            while len(self._inside) >= _SESSIONS:
+                self._inside.pop(next(iter(self._inside))).close()
+            session = self.connector.open(database)
+        # The one that was used last is the last to go.
+        self._inside[database] = session
         return session
+
+    def _processes(self) -> list[int]:
+        return [session.backend_pid for session in self._inside.values()]
 
     def session(self, database: str | None) -> Session:
         """Give the session that a step runs in."""
@@ -154,74 +156,21 @@ class Server:
         """
         if self.facts.pooler:
             return
-        wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in declared)
-        self._read_databases(wanted)
-        databases = [self.state.databases[name] for name in wanted.databases if name in self.state.databases]
-        owners = {owner for one in databases for owner in one.owners()}
-        self._read_roles(wanted, owners)
-        admin = self.facts.admin
-        if wanted.settings:
-            self.state.settings |= catalog.settings(self.main, wanted.settings, admin)
-        for user in declared:
-            if isinstance(user, DesiredUser):
-                self._try_password(user)
-        if self.ledger:
-            things = [(thing, one.name) for one in declared if (thing := KINDS[one.kind].thing)]
-            for key in things:
-                self.entries.pop(key, None)
-            self.entries |= self.ledger.read(things) if things else {}
-
-    def _read_databases(self, wanted: Wanted) -> None:
-        if not wanted.databases:
-            return
-        ours = [session.backend_pid for session in self._inside.values()]
-        catalog_databases.read_into(self.state, self.main, wanted, self._reader_inside, ours)
-
-    def _reader_inside(self, database: str) -> Reader:
-        return self.inside(database)
-
-    def _read_roles(self, wanted: Wanted, owners: Iterable[str]) -> None:
-        admin = self.facts.admin
-        names = sorted({*wanted.roles, *owners, admin.name})
-        found = catalog.roles(self.main, names, admin)
-        going = dependencies.read(found, wanted.dependencies, self.main, self._reader_inside)
-        if going:
-            found |= going
-            owners = {owner for role in going.values() for owner in dependencies.owners(role)} - set(names)
-            found |= catalog.roles(self.main, owners, admin)
-            names = sorted({*names, *owners})
-        self._find_circles(wanted, found)
-        self.state.role_names = (self.state.role_names - set(names)) | found.keys()
-        self.state.roles = {name: role for name, role in self.state.roles.items() if name not in names} | found
-        rights = catalog.rights(self.main, names, admin)
-        for field, those in rights.items():
-            if those is not None:
-                known = getattr(admin, field) or frozenset()
-                rights[field] = (known - set(names)) | those
-        self.state.facts = replace(self.facts, admin=replace(admin, **rights))
-
-    def _find_circles(self, wanted: Wanted, found: Mapping[str, Role]) -> None:
-        pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
-        circles = catalog.circles(self.main, pairs) if pairs else frozenset()
-        self.state.circles = (self.state.circles - wanted.memberships) | circles
-
-    def _try_password(self, user: DesiredUser) -> None:
-        """Where verifiers may not be read, one login tells whether the password is as declared."""
-        role = self.state.roles.get(user.name)
-        undecided = role and role.verifier is None and user.present and user.password
-        if role and undecided and user.password and user.update_password == "always":  # noqa: S105 (no password)
-            self.state.roles[user.name] = replace(role, password_matches=logins.matches(self.connector, role, user))
+        self._observing.look(declared, self.state, self.main, self.ledger, self.entries)
 
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""
         self.require_ledger().record(entry)
         self.entries[entry.kind, entry.name] = entry
 
+    @contextlib.contextmanager
     def script_session(
         self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
-    ) -> AbstractContextManager[Callable[[str], None]]:
+    ) -> Iterator[Callable[[str], None]]:
         """Give what sends one statement of a script in DATABASE; see core.server."""
-        return script_session.script_session(self, database, made=made, remember=remember)
+        with script_session.script_session(self, database, made=made, remember=remember) as send:
+            yield send
+        self._observing.look_again(database, self.state, self.main)
 
     def verify(self, user: DesiredUser) -> dict[str, str]:
         """Log in as USER with its declared password, once."""
@@ -264,6 +213,9 @@ class Server:
         if not self.ledger:
             raise AssertionError("the caller has looked")
         self.ledger.require_writable()
+        if self.ledger.outdated:
+            with self.lock("ledger", ledger.DATABASE):
+                self.ledger.upgrade()
         return self.ledger
 
     def _make_ledger(self) -> None:
@@ -303,7 +255,3 @@ class Server:
             # A session that ended has let go of it already.
             with contextlib.suppress(DbopsError):
                 session.rows("SELECT pg_advisory_unlock(%s)", [key])
-
-
-def _lacks(member: Role, role: str) -> bool:
-    return all(row.role != role for row in member.member_of)

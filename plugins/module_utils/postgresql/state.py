@@ -13,6 +13,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DatabaseAcls, DefaultAcl
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import (
+    DefaultKey,
+    Target,
+    merge,
+)
 
 
 class Reader(Protocol):
@@ -53,6 +59,12 @@ class Wanted:
     """Where one is not as wanted, it matters what the server has files of."""
     memberships: frozenset[tuple[str, str]] = frozenset()
     """Members and the roles that they are to get (all in `roles` as well)."""
+    acls: frozenset[tuple[str, Target]] = frozenset()
+    """Roles, and what their privileges on are to be read."""
+    default_acls: frozenset[str] = frozenset()
+    """Databases whose default privileges are to be read."""
+    grantees: frozenset[str] = frozenset()
+    """Roles of which it matters what other declarations give them."""
 
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
@@ -139,18 +151,18 @@ class Declaration:
     owner: str
     """Whose it is, for people."""
     roles: frozenset[str] = frozenset()
+    items: Mapping[Target, Mapping[str, bool]] = field(default_factory=dict)
+    default_privileges: Mapping[DefaultKey, frozenset[str]] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class DefaultAcl:
-    """One grantee's privileges in pg_default_acl."""
-
-    grantor: str
-    schema: str
-    object_type: str
-    grantee: str
-    privileges: frozenset[str]
-    grantable: frozenset[str] = frozenset()
+    def with_(self, other: Declaration) -> Declaration:
+        """Give both together, under the name of the other."""
+        items = merge(merge({}, self.items), other.items)
+        nothing: frozenset[str] = frozenset()
+        keys = {
+            key: self.default_privileges.get(key, nothing) | other.default_privileges.get(key, nothing)
+            for key in {*self.default_privileges, *other.default_privileges}
+        }
+        return Declaration(other.owner, self.roles | other.roles, items, keys)
 
 
 @dataclass(frozen=True)
@@ -301,6 +313,8 @@ class ServerState:
     """Those of the roles asked for that exist, or would exist by now had check mode not kept us from making them."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Of the settings asked for those that the server knows, by their name in lower case."""
+    acls: dict[str, DatabaseAcls] = field(default_factory=dict)
+    """Databases in which privileges are declared, as far as these were asked for."""
     declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
     """What declarations give to the roles of interest, by these roles' names and by the ledger's names of the
     declarations (thing and name)."""

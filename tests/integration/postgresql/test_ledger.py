@@ -42,6 +42,12 @@ def entry(engine: Engine, name: str) -> tuple[Any, ...] | None:
     return rows[0] if rows else None
 
 
+_STRUCTURE = """
+SELECT version::text FROM dbops.about
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'dbops' ORDER BY 1
+"""
+
+
 def test_without_an_owner_nothing_is_recorded(engine: Engine, unique: Unique) -> None:
     engine.four_runs(user(unique("app")))
     assert not has_ledger(engine)
@@ -188,6 +194,23 @@ def test_a_ledger_of_a_newer_version_is_read_and_not_written(engine: Engine, uni
     assert not engine.one(user(name, dbops_owner=owner(name)))["failed"]
     assert engine.one(user(name, dbops_owner=owner("other")))["reason"] == "Conflict"
     assert engine.one(user(name, dbops_owner=owner(name), connection_limit=3))["reason"] == "Unsupported"
+
+
+def test_a_ledger_of_an_older_version_gets_what_it_lacks(engine: Engine, unique: Unique) -> None:
+    name, second = unique("app"), unique("b")
+    engine.run(user(name, dbops_owner=owner(name)))
+    made = engine.server.query(_STRUCTURE, dbname="dbops")
+    for statement in ("DROP INDEX dbops.object_grantee", "UPDATE dbops.about SET version = 1"):
+        engine.server.query(sql.SQL(statement), dbname="dbops")  # type: ignore[arg-type]
+    older = engine.server.query(_STRUCTURE, dbname="dbops")
+    assert older != made
+    assert not engine.run(user(name, dbops_owner=owner(name)))["changed"]
+    assert engine.run(user(second, dbops_owner=owner(second)), check=True)["changed"]
+    assert engine.server.query(_STRUCTURE, dbname="dbops") == older, "only who writes brings it up to date"
+    engine.four_runs(user(second, dbops_owner=owner(second)))
+    assert engine.server.query(_STRUCTURE, dbname="dbops") == made
+    assert entry(engine, name)
+    assert entry(engine, second)
 
 
 def test_a_ledger_that_was_begun_is_finished(engine: Engine, unique: Unique) -> None:

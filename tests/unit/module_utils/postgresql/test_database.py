@@ -18,13 +18,13 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import quoting
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DefaultAcl
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database import plan, predict
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Admin,
     AvailableExtension,
     Database,
     DatabaseContent,
-    DefaultAcl,
     Dependencies,
     ExtensionVersion,
     Facts,

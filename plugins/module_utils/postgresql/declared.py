@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What declarations give to roles, by the ledger and by the list that is worked on: read once, compared in many plans.
+
+Called by postgresql/server.py; pure. A plan takes away only what its own declaration gave and no other one gives.
+What the list declares counts before the ledger has learnt it: what is about to be given is not taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    DefaultPrivilege,
+    Desired,
+    DesiredDatabase,
+    DesiredGrant,
+    DesiredRole,
+    DesiredUser,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    default_privileges,
+    grant_items,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.default_privileges import (
+    declared_words,
+    grantee_name,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import DefaultKey
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Declaration, Wanted
+
+Thing = tuple[str, str]
+Given = dict[str, Declaration]
+"""What one declaration gives, by who gets it."""
+
+
+def by_entry(entry: Entry) -> Given:
+    """Give what the ledger says of one declaration."""
+    applied = entry.applied
+    whole = Declaration(
+        owner=str(entry.owner),
+        roles=frozenset(applied.get("in_roles" if entry.kind == "role" else "roles", ())),
+        items=grant_items.from_ledger(applied.get("grants", ())),
+    )
+    if entry.kind == "role":
+        return {entry.name: whole}
+    if entry.kind == "grant":
+        if "grantee" not in applied:
+            return {}
+        return {applied["grantee"]: replace(whole, default_privileges=_of_grant(applied))}
+    keys = default_privileges.from_ledger(entry.name, applied.get(default_privileges.FIELD, ()))
+    return _by_grantee(whole.owner, keys.items())
+
+
+def _of_grant(applied: Any) -> dict[DefaultKey, frozenset[str]]:
+    return {DefaultKey(*row[:5]): frozenset(row[5]) for row in applied.get(default_privileges.FIELD, ())}
+
+
+def _by_grantee(owner: str, keys: Iterable[tuple[DefaultKey, frozenset[str]]]) -> Given:
+    found: dict[str, dict[DefaultKey, frozenset[str]]] = {}
+    for key, privileges in keys:
+        those = found.setdefault(key.grantee, {})
+        those[key] = those.get(key, frozenset()) | privileges
+    return {grantee: Declaration(owner, default_privileges=those) for grantee, those in found.items()}
+
+
+def by_list(desired: Desired, version_number: int) -> Given:
+    """Give what an object of the list that is worked on gives; one that is wrong gives nothing."""
+    if not desired.present:
+        return {}
+    owner = desired.ref
+    with suppress(DbopsError):
+        if isinstance(desired, DesiredUser):
+            return {desired.name: Declaration(owner, frozenset(desired.in_roles or ()))}
+        if isinstance(desired, DesiredRole):
+            items = grant_items.read(desired.grants or (), version_number, inline=True)
+            return {desired.name: Declaration(owner, frozenset(desired.in_roles or ()), items)}
+        if isinstance(desired, DesiredGrant):
+            items = grant_items.read(desired.grants, version_number, inline=False)
+            keys = default_privileges.of_grant(desired, version_number)
+            return {grantee_name(desired.grantee): Declaration(owner, frozenset(desired.roles), items, keys)}
+        if isinstance(desired, DesiredDatabase):
+            return _by_grantee(owner, _of_database(desired, version_number))
+    return {}
+
+
+def _of_database(desired: DesiredDatabase, version_number: int) -> Iterator[tuple[DefaultKey, frozenset[str]]]:
+    for one in desired.default_privileges or ():
+        # Without either it is whoever owns the database, who is asked by nobody else's declaration.
+        grantor = one.granted_by or desired.owner
+        if grantor:
+            key = DefaultKey(desired.name, grantor, one.schema, one.object_type, grantee_name(one.role))
+            yield key, declared_words(one.object_type, one.privileges, version_number)
+
+
+def wanted(desired: Desired) -> Wanted:
+    """Give whose declarations matter to an object of the list."""
+    grantees: Iterable[str] = ()
+    if isinstance(desired, DesiredUser | DesiredRole) and desired.present and desired.in_roles is not None:
+        grantees = (desired.name,)
+    elif isinstance(desired, DesiredGrant):
+        grantees = (grantee_name(desired.grantee),)
+    elif isinstance(desired, DesiredDatabase):
+        privileges: tuple[DefaultPrivilege, ...] = desired.default_privileges or ()
+        grantees = (grantee_name(one.role) for one in privileges)
+    return Wanted(grantees=frozenset(grantees))
+
+
+def wanted_again(entry: Entry) -> Wanted:
+    """Give what must be read to take back what the ledger says that a declaration gave."""
+    given = by_entry(entry)
+    acls = {(grantee, target) for grantee, one in given.items() for target in one.items}
+    databases = {key.database for one in given.values() for key in one.default_privileges}
+    return Wanted(
+        roles=frozenset(key.grantor for one in given.values() for key in one.default_privileges),
+        grantees=frozenset(given),
+        acls=frozenset(acls),
+        default_acls=frozenset(databases if entry.kind == "grant" else ()),
+    )

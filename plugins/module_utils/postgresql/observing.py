@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observe: all that some declared objects need, read together and anew into the state of the server.
+
+Called by postgresql/server.py: once for a whole list, and again for single objects of it before and after they are
+changed. What the list declares, and what was asked about access control lists, is remembered from one look to the
+next, since what one object changes may be what another one looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    Desired,
+    DesiredDatabase,
+    DesiredUser,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    catalog,
+    catalog_databases,
+    declared,
+    dependencies,
+    grant_catalog,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Connector
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.declared import Given, Thing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Target
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.ledger import Ledger
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
+    Declaration,
+    Reader,
+    Role,
+    ServerState,
+    Wanted,
+)
+
+
+@dataclass
+class Observing:
+    """The looks at one server. `inside` gives a session in a database, `ours` the processes behind the open ones."""
+
+    connector: Connector
+    inside: Callable[[str], Reader]
+    ours: Callable[[], Sequence[int]]
+    _listed: dict[Thing, tuple[Owner | None, Given]] = field(default_factory=dict)
+    _by_grantee: dict[str, dict[Thing, Declaration]] = field(default_factory=dict)
+    _asked: dict[str, set[tuple[str, Target]]] = field(default_factory=dict)
+
+    def look(
+        self,
+        objects: Sequence[Desired],
+        state: ServerState,
+        main: Reader,
+        book: Ledger | None,
+        entries: dict[Thing, Entry],
+    ) -> None:
+        """Read what OBJECTS need into STATE, and what the ledger (BOOK) says of them into ENTRIES."""
+        found = self._read_entries(objects, book, entries)
+        wanted = Wanted.union(
+            [
+                *(KINDS[one.kind].wanted(one) for one in objects),
+                *(declared.wanted(one) for one in objects),
+                *(declared.wanted_again(entry) for entry in found),
+            ]
+        )
+        if wanted.databases:
+            catalog_databases.read_into(state, main, wanted, self.inside, self.ours())
+        wanted = self._with_asked(objects, wanted)
+        grant_catalog.read_into(state, main, wanted, self.inside)
+        self._note(objects, state)
+        self._read_declarations(wanted.grantees, wanted.default_acls, state, book)
+        self._read_roles(wanted, _owners(state, wanted), state, main)
+        self._read_effective(wanted, state, main)
+        if wanted.settings:
+            state.settings |= catalog.settings(main, wanted.settings, state.facts.admin)
+        for user in objects:
+            if isinstance(user, DesiredUser):
+                self._try_password(user, state)
+        # Somebody may have made and recorded one while we looked: then it has an entry as well, and not only exists.
+        self._read_entries([one for one in objects if one.owner_record and _thing(one) not in entries], book, entries)
+
+    def look_again(self, database: str, state: ServerState, main: Reader) -> None:
+        """Read anew what was asked of the content of a DATABASE, which a script has changed."""
+        wanted = Wanted(acls=frozenset(self._asked.get(database, ())))
+        grant_catalog.read_into(state, main, wanted, self.inside)
+        self._read_roles(wanted, _owners(state, wanted), state, main)
+        self._read_effective(wanted, state, main)
+
+    def _read_entries(
+        self, objects: Sequence[Desired], book: Ledger | None, entries: dict[Thing, Entry]
+    ) -> list[Entry]:
+        things = [thing for one in objects if (thing := _thing(one))]
+        for known in things:
+            entries.pop(known, None)
+        found = book.read(things) if book and things else {}
+        entries |= found
+        return list(found.values())
+
+    def _with_asked(self, objects: Sequence[Desired], wanted: Wanted) -> Wanted:
+        """Remember what is asked; when a database is looked at again, what was asked of its content is as well."""
+        for one in wanted.acls:
+            self._asked.setdefault(one[1].database, set()).add(one)
+        names = {one.name for one in objects if isinstance(one, DesiredDatabase)}
+        again = [self._asked[name] for name in names if name in self._asked]
+        return replace(wanted, acls=wanted.acls.union(*again)) if again else wanted
+
+    def _note(self, objects: Sequence[Desired], state: ServerState) -> None:
+        """Remember what the list declares."""
+        for one in objects:
+            thing = _thing(one)
+            if not thing:
+                continue
+            for grantee in self._listed.pop(thing, (None, {}))[1]:
+                self._by_grantee[grantee].pop(thing, None)
+            given = declared.by_list(one, state.facts.version_number)
+            self._listed[thing] = one.owner_record, given
+            for grantee, what in given.items():
+                self._by_grantee.setdefault(grantee, {})[thing] = what
+
+    def _read_declarations(
+        self, grantees: Iterable[str], databases: Iterable[str], state: ServerState, book: Ledger | None
+    ) -> None:
+        names = frozenset(grantees)
+        if not names:
+            return
+        found: dict[str, dict[Thing, Declaration]] = {name: {} for name in names}
+        for entry in book.declared(names, databases) if book else ():
+            thing = (entry.kind, entry.name)
+            listed = self._listed.get(thing)
+            if listed and listed[0] == entry.owner:
+                continue
+            for grantee, what in declared.by_entry(entry).items():
+                if grantee in names:
+                    found[grantee][thing] = what
+        for name in names:
+            for thing, what in self._by_grantee.get(name, {}).items():
+                before = found[name].get(thing)
+                found[name][thing] = before.with_(what) if before else what
+        state.declared |= found
+
+    def _read_roles(self, wanted: Wanted, owners: Iterable[str], state: ServerState, main: Reader) -> None:
+        admin = state.facts.admin
+        names = sorted({*wanted.roles, *owners, admin.name})
+        found = catalog.roles(main, names, admin)
+        going = dependencies.read(found, wanted.dependencies, main, self.inside)
+        if going:
+            found |= going
+            owners = {owner for role in going.values() for owner in dependencies.owners(role)} - set(names)
+            found |= catalog.roles(main, owners, admin)
+            names = sorted({*names, *owners})
+        pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
+        state.circles = (state.circles - wanted.memberships) | (catalog.circles(main, pairs) if pairs else frozenset())
+        state.role_names = (state.role_names - set(names)) | found.keys()
+        state.roles = {name: role for name, role in state.roles.items() if name not in names} | found
+        rights = catalog.rights(main, names, admin)
+        for one, those in rights.items():
+            if those is not None:
+                known = getattr(admin, one) or frozenset()
+                rights[one] = (known - set(names)) | those
+        state.facts = replace(state.facts, admin=replace(admin, **rights))
+
+    def _read_effective(self, wanted: Wanted, state: ServerState, main: Reader) -> None:
+        """Where this account cannot grant, see what roles may do all the same."""
+        if state.facts.admin.superuser:
+            return
+        lacking: dict[str, dict[tuple[str, str], list[AclObject]]] = {}
+        for grantee, target in wanted.acls:
+            database = state.acls.get(target.database)
+            if database is None:
+                continue
+            for one in database.find(target):
+                if not can_act_as(database.real_owner(one), state):
+                    by_role = lacking.setdefault("" if one.type == "database" else target.database, {})
+                    by_role.setdefault((grantee, target.column), []).append(one)
+        for name, by_role in lacking.items():
+            grant_catalog.read_effective(self.inside(name) if name else main, by_role)
+
+    def _try_password(self, user: DesiredUser, state: ServerState) -> None:
+        """Where verifiers may not be read, one login tells whether the password is as declared."""
+        role = state.roles.get(user.name)
+        undecided = role and role.verifier is None and user.present and user.password
+        if role and undecided and user.password and user.update_password == "always":  # noqa: S105 (no password)
+            state.roles[user.name] = replace(role, password_matches=logins.matches(self.connector, role, user))
+
+
+def _thing(one: Desired) -> Thing | None:
+    thing = KINDS[one.kind].thing
+    return (thing, one.name) if thing else None
+
+
+def _owners(state: ServerState, wanted: Wanted) -> set[str]:
+    """Give who owns what was looked at: without superuser it is changed in the owner's name."""
+    databases = [state.databases[name] for name in wanted.databases if name in state.databases]
+    names = {target.database for _ignored, target in wanted.acls} | wanted.default_acls
+    looked_at = [state.acls[name] for name in names if name in state.acls]
+    return {owner for found in (databases, looked_at) for one in found for owner in one.owners()}
+
+
+def _lacks(member: Role, role: str) -> bool:
+    return all(row.role != role for row in member.member_of)
