@@ -137,6 +137,26 @@ options:
       granted_by:
         description: Whose future objects; without it, those of the database's owner.
         type: str
+  ownership:
+    description:
+      - PostgreSQL, a group role that owns the database instead of O(owner), and a login that is a member of it.
+      - The login has no password; give it one with M(dbprovision.dbops.database_user).
+    type: dict
+    suboptions:
+      role:
+        description: Name of the group role; without it C(db_NAME_owner).
+        type: str
+      user:
+        description: Name of the login; without it C(db_NAME_app).
+        type: str
+      default_privileges:
+        description: Whether each may use what the other makes, in C(public) and every schema of O(schemas).
+        type: bool
+        default: true
+      drop:
+        description: Whether both are dropped with the database.
+        type: bool
+        default: false
   init_sql:
     description:
       - SQL to run in it once, after all else; again when its content changes, as a whole. Needs O(dbops_owner).

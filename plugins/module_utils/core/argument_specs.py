@@ -88,6 +88,15 @@ DATABASE: Spec = {
         "elements": "dict",
         "options": {"role": {"type": "str", "required": True}, **_DEFAULT_PRIVILEGE, "granted_by": {"type": "str"}},
     },
+    "ownership": {
+        "type": "dict",
+        "options": {
+            "role": {"type": "str"},
+            "user": {"type": "str"},
+            "default_privileges": {"type": "bool", "default": True},
+            "drop": {"type": "bool", "default": False},
+        },
+    },
     "init_sql": {
         "type": "dict",
         "options": {
@@ -214,7 +223,7 @@ ONLY: dict[str, dict[str, tuple[str, ...]]] = {
     _POSTGRESQL: {
         "database": (
             *("owner", "lc_collate", "lc_ctype", "template", "tablespace", "connection_limit", "is_template"),
-            *("allow_connections", "extensions", "schemas", "default_privileges"),
+            *("allow_connections", "extensions", "schemas", "default_privileges", "ownership"),
         ),
         "database_user": (
             *_POSTGRESQL_ROLE,

@@ -8,10 +8,11 @@ apply. An object that fails does not stop the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, order, parse
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, companions, order, parse
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.objects import Objects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
@@ -44,23 +45,26 @@ class _Run:
         self._report = report
         self._cancelled = cancelled
         self._results: dict[str, ObjectResult] = {}
+        self._parts: Counter[str] = Counter()
+        self._found: dict[str, list[ObjectResult]] = {}
 
     def document(self) -> dict[str, Any]:
         parsed = parse.entries(
             self._request.get("objects") or [], str((self._request.get("connection") or {}).get("engine", "postgres"))
         )
-        declared = [one for one in parsed if isinstance(one, Desired)]
+        declared = [part for one in parsed if isinstance(one, Desired) for part in companions.expand(one)]
+        self._parts = Counter(companions.belongs_to(one.ref) for one in declared)
         for one in parsed:
             if isinstance(one, parse.Invalid):
-                self._finish(_failed(one.ref, one.error))
+                self._final(_failed(one.ref, one.error))
         try:
             server = self._on_server(declared)
         except Exception as unexpected:  # noqa: BLE001 (a bug while connecting or observing is every object's result)
             error = unexpected if isinstance(unexpected, DbopsError) else _internal(unexpected)
             server = {"reachable": False, "reason": error.reason.value, "message": error.message}
-            for one in declared:
+            for one in parsed:
                 if one.ref not in self._results:
-                    self._finish(_failed(one.ref, error))
+                    self._final(_failed(one.ref, error))
         return document([self._results[one.ref] for one in parsed], server)
 
     def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
@@ -98,12 +102,14 @@ class _Run:
     def _one(self, one: Desired, result: ObjectResult, work: Work, failed: Mapping[order.Thing, str]) -> ObjectResult:
         """Work on one object; what went wrong is in the RESULT, beside the steps that were done before."""
         try:
-            if self._cancelled(one.ref):
+            if any(part.failed for part in self._found.get(companions.belongs_to(one.ref), ())):
+                raise DbopsError(Reason.DEPENDENCY_NOT_READY, "what comes before it failed")
+            if self._cancelled(companions.belongs_to(one.ref)):
                 raise DbopsError(Reason.CANCELLED, "cancelled before it was begun")
             work(one, result)
         except DbopsError as error:
             _fail(result, error)
-            missing = sorted(failed[needed] for needed in order.needs(one) if needed in failed)
+            missing = sorted(companions.belongs_to(failed[needed]) for needed in order.needs(one) if needed in failed)
             if error.reason is Reason.DEPENDENCY_NOT_READY and missing:
                 result.message += f" ({', '.join(missing)} failed in this run)"
         except Exception as error:  # noqa: BLE001 (one object's bug must not take the others with it)
@@ -111,6 +117,14 @@ class _Run:
         return result
 
     def _finish(self, result: ObjectResult) -> None:
+        """Take the result of one part; the object is done when all its parts are."""
+        ref = companions.belongs_to(result.ref)
+        found = self._found.setdefault(ref, [])
+        found.append(result)
+        if len(found) == self._parts[ref]:
+            self._final(companions.merged(found))
+
+    def _final(self, result: ObjectResult) -> None:
         self._results[result.ref] = result
         self._report(result)
 

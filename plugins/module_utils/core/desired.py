@@ -46,6 +46,18 @@ class DefaultPrivilege:
 
 
 @dataclass(frozen=True)
+class Ownership:
+    """A group role that owns a PostgreSQL database, and a login that is a member of it (core.companions)."""
+
+    role: str
+    user: str
+    default_privileges: bool = True
+    """Whether each may use what the other makes."""
+    drop: bool = False
+    """Whether both go with the database."""
+
+
+@dataclass(frozen=True)
 class InitSQL:
     """What is run once in a database: single `statements`, or a `script` that is split. It may hold secrets."""
 
@@ -122,6 +134,7 @@ class DesiredDatabase(Desired):
     extensions: tuple[Extension, ...] = ()
     schemas: tuple[Schema, ...] = ()
     default_privileges: tuple[DefaultPrivilege, ...] | None = None
+    ownership: Ownership | None = None
     init_sql: InitSQL | None = None
     end_sessions: bool = False
 

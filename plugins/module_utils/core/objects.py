@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import scripts
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import companions, scripts
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
     Desired,
     DesiredDatabase,
@@ -41,6 +41,9 @@ class Objects:
     cancelled: CancelCheck
     _created: set[tuple[str, str]] = field(default_factory=set)
 
+    def _stopped(self, desired: Desired) -> bool:
+        return self.cancelled(companions.belongs_to(desired.ref))
+
     def converge(self, desired: Desired, result: ObjectResult) -> None:
         """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
         kind = self.server.kinds[desired.kind]
@@ -60,7 +63,7 @@ class Objects:
         finally:
             result.observed = self._observed(kind, desired)
         if isinstance(desired, DesiredDatabase) and desired.present and desired.init_sql:
-            stopped = partial(self.cancelled, desired.ref)
+            stopped = partial(self._stopped, desired)
             scripts.run(self.server, desired, result, check=self.check, stopped=stopped)
         if isinstance(desired, DesiredUser) and desired.present and desired.verify_login and not self.check:
             self._verify(desired, result)
@@ -181,7 +184,7 @@ class Objects:
             if steps:
                 self.server.apply(
                     steps[:stop],
-                    stopped=lambda: self.cancelled(desired.ref),
+                    stopped=partial(self._stopped, desired),
                     committed=lambda sent: self._report(sent, result),
                     closing=closing,
                 )

@@ -26,6 +26,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredUser,
     Extension,
     InitSQL,
+    Ownership,
     Schema,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
@@ -140,8 +141,19 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
             )
             for one in privileges
         ),
+        ownership=_ownership(common["name"], values["ownership"]) if values["ownership"] else None,
         init_sql=init_sql,
     )
+
+
+def _ownership(database: str, values: Mapping[str, Any]) -> Ownership:
+    def name(suffix: str) -> str:
+        # Within the 63 bytes of a name.
+        room = 63 - len(f"db__{suffix}")
+        return f"db_{database.encode()[:room].decode(errors='ignore')}_{suffix}"
+
+    role, user = values["role"] or name("owner"), values["user"] or name("app")
+    return Ownership(role, user, values["default_privileges"], values["drop"])
 
 
 def _init_sql(values: Mapping[str, Any]) -> InitSQL:
