@@ -90,12 +90,10 @@ def _replicates(session: Reader, flavour: str) -> bool:
 def _admin(session: Reader, name: AccountName, dialect: dialects.Dialect) -> Admin:
     """Read what our account may do, what its active roles add included."""
     try:
-        flavour = dialect.flavour
-        own = catalog_accounts.roles(session, {name.user}, flavour).get(name, ())
-        known = {name, *(AccountName(one, "") for one in dialect.everybody)} | _with_their_roles(
-            session, _active_roles(session, flavour), flavour
-        )
+        active = _with_their_roles(session, _active_roles(session, dialect.flavour), dialect.flavour)
+        known = {name, *(AccountName(one, "") for one in dialect.everybody)} | active
         held = catalog_grants.of_users(session, {one.user for one in known}, dialect)
+        administered = administers(session, frozenset({name} | active), dialect)
     except DbopsError as error:
         if error.reason is not Reason.PRIVILEGE_MISSING:
             raise
@@ -104,7 +102,19 @@ def _admin(session: Reader, name: AccountName, dialect: dialects.Dialect) -> Adm
     for one in known:
         for target, words in held.get(one, {}).items():
             together[target] = together.get(target, frozenset()) | words
-    return Admin(name=name, privileges=together, roles=own, reads_accounts=True)
+    return Admin(
+        name=name,
+        privileges=together,
+        acts_as=frozenset({name} | active),
+        administers=administered,
+        reads_accounts=True,
+    )
+
+
+def administers(session: Reader, accounts: frozenset[AccountName], dialect: dialects.Dialect) -> frozenset[AccountName]:
+    """Read which roles these ACCOUNTS, ours and those active with it, may give on."""
+    rows = catalog_accounts.roles(session, {one.user for one in accounts}, dialect.flavour)
+    return frozenset(grant.role for one in accounts for grant in rows.get(one, ()) if grant.admin)
 
 
 def _active_roles(session: Reader, flavour: str) -> set[AccountName]:

@@ -154,9 +154,10 @@ def definitions(reader: Reader, users: Iterable[str], flavour: str) -> dict[str,
     found: dict[str, list[OwnedObject]] = {name: [] for name in names}
     query = _DEFINED.format(ours=_OURS, events=_EVENTS[flavour])
     for definer, database, name, kind in reader.rows(query, {"names": names}):
-        user = definer.rpartition("@")[0] or definer
+        # A role of MariaDB as a definer has no host.
+        user, _ignored, host = definer.rpartition("@") if "@" in definer else (definer, "", "")
         if user in found:
-            found[user].append(OwnedObject(database, name, kind))
+            found[user].append(OwnedObject(database, name, kind, host))
     return {user: tuple(sorted(objects, key=str)) for user, objects in found.items()}
 
 

@@ -36,8 +36,11 @@ class Dialect:
     """Whether blanks are cut off at the start of a user's name as well."""
     default_plugin: str
     """What an account without a declared plugin gets."""
-    plugins: Mapping[str, str]
-    """Declared plugin to the server's own; one that is not here does not exist on this server."""
+    plugins: Mapping[str, str | None]
+    """Declared plugin to the server's own, None for whatever an account has or gets by default; one that is not here
+    does not exist on this server."""
+    identified: str
+    """The clause that sets plugin and hash."""
     role_host: str
     """The host of a role: MySQL's are accounts for `%`, MariaDB's have none."""
     roles_are_accounts: bool
@@ -65,7 +68,7 @@ def of(flavour: str, version_number: int) -> Dialect:
 
 
 def _mysql(version_number: int) -> Dialect:
-    plugins = {CACHING_SHA2: CACHING_SHA2, SHA256: SHA256}
+    plugins: dict[str, str | None] = {CACHING_SHA2: CACHING_SHA2, SHA256: SHA256}
     if not versions.has(versions.NATIVE_PASSWORD_REMOVED, version_number):
         plugins[NATIVE] = NATIVE
     return Dialect(
@@ -78,6 +81,7 @@ def _mysql(version_number: int) -> Dialect:
         trims_start=True,
         default_plugin=CACHING_SHA2,
         plugins=plugins,
+        identified=" IDENTIFIED WITH {} AS {}",
         role_host="%",
         roles_are_accounts=True,
         several_default_roles=True,
@@ -100,8 +104,9 @@ def _mariadb(version_number: int) -> Dialect:
         blanks=" ",
         trims_start=False,
         default_plugin=NATIVE,
-        # The API writes MySQL's plugin into every declaration; on MariaDB it stands for the server's default.
-        plugins={CACHING_SHA2: NATIVE, SHA256: NATIVE, NATIVE: NATIVE, ED25519: ED25519},
+        # The API writes MySQL's plugin into every declaration; on MariaDB it says nothing.
+        plugins={CACHING_SHA2: None, SHA256: None, NATIVE: NATIVE, ED25519: ED25519},
+        identified=" IDENTIFIED VIA {} USING {}",
         role_host="",
         roles_are_accounts=False,
         several_default_roles=False,

@@ -39,6 +39,7 @@ _FORMS = {
     NATIVE: re.compile(r"\*[0-9A-Fa-f]{40}"),
     ED25519: re.compile(r"[A-Za-z0-9+/]{43}"),
 }
+PLUGINS = frozenset(_FORMS)
 _HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
 _ALPHABET = "./" + string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ORDER = (

@@ -7,7 +7,7 @@ Read through mysql/server.py. To add a kind, write a planner beside user.py and 
 from __future__ import annotations
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import database, instance
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import database, instance, user
 
 KINDS: dict[str, Kind] = {
     "database_instance": Kind(
@@ -17,6 +17,14 @@ KINDS: dict[str, Kind] = {
         observed=instance.observed,
         exists=lambda _desired, _state: True,
         predict=lambda _desired, _state: None,
+    ),
+    "database_user": Kind(
+        thing="role",
+        wanted=user.wanted,
+        plan=user.plan,
+        observed=user.observed,
+        exists=lambda desired, state: desired.name in state.accounts,
+        predict=user.predict,
     ),
     "database": Kind(
         thing="database",

@@ -157,6 +157,8 @@ class Server:
         for user in wanted.users:
             self.state.accounts.pop(user, None)
         self.state.accounts |= found
+        administered = catalog.administers(self.main, self.facts.admin.acts_as, self.facts.dialect)
+        self.state.facts = replace(self.facts, admin=replace(self.facts.admin, administers=administered))
         self.state.definitions |= catalog_accounts.definitions(
             self.main, wanted.definers & found.keys(), self.facts.dialect.flavour
         )

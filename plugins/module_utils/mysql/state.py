@@ -89,6 +89,21 @@ class OwnedObject:
     database: str
     name: str
     type: str
+    host: str = "%"
+    """Of the definer."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one declaration gives to one user or role: by the ledger, or by the list that is worked on.
+
+    Of privileges at level `database` the database is a name, not a pattern.
+    """
+
+    owner: str
+    """Whose it is, for people."""
+    roles: frozenset[str] = frozenset()
+    privileges: Mapping[Target, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +161,10 @@ class Admin:
 
     name: AccountName
     privileges: Mapping[Target, frozenset[str]] = field(default_factory=dict)
-    roles: tuple[RoleGrant, ...] = ()
+    acts_as: frozenset[AccountName] = frozenset()
+    """Itself and the roles that are active in its sessions."""
+    administers: frozenset[AccountName] = frozenset()
+    """Roles that it has WITH ADMIN OPTION, itself or by a role that is active."""
     reads_accounts: bool = False
     """Whether it may read the server's tables of accounts and privileges."""
     accounts_problem: str = ""
@@ -207,9 +225,16 @@ class ServerState:
     """Of the tables, columns and routines asked for: whether they are there."""
     dynamic_privileges: frozenset[str] = frozenset()
     """MySQL: those that the server's components have registered."""
+    declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
+    """What declarations give to the users and roles of interest, by their names and by the ledger's names of the
+    declarations (thing and name)."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""
 
     def of_user(self, user: str) -> list[Account]:
         """Give the accounts of USER, by host."""
         return [account for _ignored, account in sorted(self.accounts.get(user, {}).items())]
+
+    def others(self, grantee: str, own: tuple[str, str]) -> list[Declaration]:
+        """Give what all declarations but OWN (thing and name) give to GRANTEE."""
+        return [one for name, one in self.declared.get(grantee, {}).items() if name != own]
