@@ -37,3 +37,6 @@ class Kind:
     exists: Callable[[Any, Any], bool]
     predict: Callable[[Any, Any], None]
     """Note in the state what a plan has removed, and in check mode also what it would have made or removed."""
+    locks: Callable[[Any], tuple[str, str]] | None = None
+    """The thing and name whose lock its writers take, where that is another one: who gets something is locked, so
+    that what one declaration takes away cannot cross with what another one gives."""

@@ -46,7 +46,9 @@ class Objects:
 
     def converge(self, desired: Desired, result: ObjectResult) -> None:
         """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
-        kind = self.server.kinds[desired.kind]
+        kind = self.server.kinds.get(desired.kind)
+        if kind is None:
+            raise DbopsError(Reason.UNSUPPORTED, f"{desired.kind} is not served on this engine", field="kind")
         if kind.thing:
             self.server.require_direct()
         try:
@@ -56,7 +58,7 @@ class Objects:
                 raise planned.refusal
             if self.check:
                 self._predict(kind, desired, planned, result)
-            elif planned.steps or self._must_record(kind, desired, claimed, planned):
+            elif planned.steps or planned.waits or self._must_record(kind, desired, claimed, planned):
                 planned = self._change(kind, desired, result)
             if planned.waits:
                 raise planned.waits
@@ -162,7 +164,7 @@ class Objects:
             raise AssertionError("the caller has looked")
         if desired.owner_record:
             self.server.require_ledger()
-        held.enter_context(self.server.lock(kind.thing, desired.name))
+        held.enter_context(self.server.lock(*(kind.locks(desired) if kind.locks else (kind.thing, desired.name))))
 
     def _round(
         self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult, *, last: bool
@@ -174,7 +176,8 @@ class Objects:
         if planned.drops and any(not step.transactional for step in steps):
             self._check_brake(kind, desired)
         alone = all(step.transactional for step in steps)
-        if planned.creates and not (finished and alone):
+        ahead = planned.ahead is not None and planned.ahead != self._remembered(kind, desired)
+        if ahead or (planned.creates and not (finished and alone)):
             # Nothing is atomic with it: should we end in between, the next run knows that it is ours.
             self._record(kind, desired, claimed, planned, state="intent")
         closing: Callable[[], None] | None = None
@@ -198,6 +201,11 @@ class Objects:
             self._created.add((str(kind.thing), desired.name))
         return finished
 
+    def _remembered(self, kind: Kind, desired: Desired) -> Mapping[str, object]:
+        """Give what the ledger says that this declaration gave."""
+        entry = self._entry(kind, desired)
+        return entry.applied if entry and entry.owner == desired.owner_record else {}
+
     def _check_brake(self, kind: Kind, desired: Desired) -> None:
         if kind.thing == "database" and self.server.ledger and desired.owner_record:
             self.server.ledger.check_brake(self.brake, self.acknowledged)
@@ -208,8 +216,9 @@ class Objects:
         if not desired.owner_record or not kind.thing or not book:
             return
         if state is None:
-            state = "present" if desired.present else "absent"
-        applied = planned.applied if state == "present" else {}
+            # What still waits to be taken back must not be forgotten.
+            state = "present" if desired.present or planned.waits else "absent"
+        applied = {"present": planned.applied, "intent": planned.ahead or {}}.get(state, {})
         entry = self._entry(kind, desired)
         adopted = claimed.adopt or bool(entry and entry.owner == desired.owner_record and entry.adopted)
         book.record(Entry(kind.thing, desired.name, desired.owner_record, state, adopted, applied))

@@ -76,6 +76,9 @@ class Plan:
     """The object itself goes."""
     applied: dict[str, Any] = field(default_factory=dict)
     """What the ledger is to remember as given by this declaration, so that its removal takes away just that."""
+    ahead: dict[str, Any] | None = None
+    """What the ledger is to remember before the first step, where the steps and the ledger share no transaction: all
+    that may have been given by then."""
     incomplete: bool = False
     """What comes after these steps shows only once they are done: observe and plan again then."""
     waits: DbopsError | None = None

@@ -7,9 +7,8 @@ What the list declares counts before the ledger has learnt it: what is about to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
@@ -40,24 +39,35 @@ Given = dict[str, Declaration]
 
 def by_entry(entry: Entry) -> Given:
     """Give what the ledger says of one declaration."""
-    applied = entry.applied
-    whole = Declaration(
-        owner=str(entry.owner),
-        roles=frozenset(applied.get("in_roles" if entry.kind == "role" else "roles", ())),
-        items=grant_items.from_ledger(applied.get("grants", ())),
-    )
+    applied, owner = entry.applied, str(entry.owner)
     if entry.kind == "role":
-        return {entry.name: whole}
+        items = grant_items.from_ledger(applied.get("grants", ()))
+        return {entry.name: Declaration(owner, frozenset(applied.get("in_roles", ())), items)}
     if entry.kind == "grant":
-        if "grantee" not in applied:
-            return {}
-        return {applied["grantee"]: replace(whole, default_privileges=_of_grant(applied))}
+        return {applied["grantee"]: from_ledger(owner, applied)} if "grantee" in applied else {}
     keys = default_privileges.from_ledger(entry.name, applied.get(default_privileges.FIELD, ()))
-    return _by_grantee(whole.owner, keys.items())
+    return _by_grantee(owner, keys.items())
 
 
-def _of_grant(applied: Any) -> dict[DefaultKey, frozenset[str]]:
-    return {DefaultKey(*row[:5]): frozenset(row[5]) for row in applied.get(default_privileges.FIELD, ())}
+def to_ledger(grantee: str, given: Declaration) -> dict[str, Any]:
+    """Give what a grant gives to GRANTEE as plain data."""
+    keys = sorted(given.default_privileges.items())
+    return {
+        "grantee": grantee,
+        "roles": sorted(given.roles),
+        "grants": grant_items.to_ledger(given.items),
+        default_privileges.FIELD: [[*key, sorted(privileges)] for key, privileges in keys],
+    }
+
+
+def from_ledger(owner: str, applied: Mapping[str, Any]) -> Declaration:
+    """Read what `to_ledger` gave."""
+    return Declaration(
+        owner,
+        frozenset(applied.get("roles", ())),
+        grant_items.from_ledger(applied.get("grants", ())),
+        {DefaultKey(*row[:5]): frozenset(row[5]) for row in applied.get(default_privileges.FIELD, ())},
+    )
 
 
 def _by_grantee(owner: str, keys: Iterable[tuple[DefaultKey, frozenset[str]]]) -> Given:

@@ -19,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import (
     Identifier,
     Joined,
@@ -106,6 +107,13 @@ def statement(change: Change) -> Statement:
     )
 
 
+def difference(change: Change) -> Difference:
+    """Give the difference that a change ends."""
+    if change.action is Action.GRANT:
+        return Difference("defaultPrivileges.missing", change.text, "")
+    return Difference("defaultPrivileges.extra", "", change.text, destructive=True)
+
+
 def plan_default_privileges(desired: DesiredDatabase, memory: Mapping[str, Any], work: Work) -> None:
     """Add to WORK what must be granted and revoked, and to its plan what the ledger is to remember."""
     wanted = _wanted(desired.default_privileges or (), work)
@@ -118,8 +126,7 @@ def plan_default_privileges(desired: DesiredDatabase, memory: Mapping[str, Any],
         grants = change.action is Action.GRANT
         what = f"default privileges on {change.key}"
         work.add(change.action, what, statement(change), roles=(change.key.grantor,), destructive=not grants)
-        text, field = change.text, f"defaultPrivileges.{'missing' if grants else 'extra'}"
-        work.differs(field, text if grants else "", "" if grants else text, destructive=not grants)
+        work.plan.differences.append(difference(change))
     if wanted:
         work.plan.applied[FIELD] = to_ledger(wanted)
 

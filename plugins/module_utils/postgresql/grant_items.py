@@ -156,6 +156,11 @@ def _check(entry: Grant) -> None:
         raise DbopsError(Reason.INVALID_SPEC, "a function has no name", field=_FIELD)
 
 
+def within(database: str, items: Mapping[Target, Mapping[str, bool]]) -> Items:
+    """Give those of ITEMS that are in DATABASE."""
+    return {target: dict(rights) for target, rights in items.items() if target.database == database}
+
+
 def to_ledger(items: Mapping[Target, Mapping[str, bool]]) -> list[list[Any]]:
     """Give ITEMS as plain data: the fields of the target, all privileges, and those that may be passed on."""
     return [

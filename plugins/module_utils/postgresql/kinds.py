@@ -11,6 +11,8 @@ from __future__ import annotations
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     database,
+    default_privileges,
+    grant,
     instance,
     role,
     role_attributes,
@@ -38,9 +40,19 @@ KINDS: dict[str, Kind] = {
         thing="role",
         wanted=role.wanted,
         plan=role.plan,
-        observed=lambda desired, state: role_attributes.observed(desired.name, state),
+        observed=role.observed,
         exists=lambda desired, state: desired.name in state.role_names,
         predict=role_attributes.predict,
+    ),
+    "database_grant": Kind(
+        thing="grant",
+        wanted=grant.wanted,
+        plan=grant.plan,
+        observed=grant.observed,
+        # It is a declaration and nothing on the server: there is nothing to adopt.
+        exists=lambda _desired, _state: False,
+        predict=lambda _desired, _state: None,
+        locks=lambda desired: ("role", default_privileges.grantee_name(desired.grantee)),
     ),
     "database": Kind(
         thing="database",

@@ -104,3 +104,8 @@ def user(name: str, **options: Any) -> dict[str, Any]:
 def role(name: str, **options: Any) -> dict[str, Any]:
     """Declare a group role."""
     return {"kind": "database_role", "name": name, **options}
+
+
+def grant(name: str, **options: Any) -> dict[str, Any]:
+    """Declare what somebody gets; NAME is the declaration's."""
+    return {"kind": "database_grant", "name": name, **options}
