@@ -55,19 +55,30 @@ def consents(body: Body, *, namespace: str, host: str = "") -> bool:
 def check_secret(secret: Body, *, reader: str, host: str, settings: Settings) -> None:
     """Refuse a Secret of another namespace without consent; READER is the instance's namespace, "" for cluster."""
     metadata = secret["metadata"]
-    place = f"{metadata['namespace']}/{metadata['name']}"
-    if STATE_LABEL in (metadata.get("labels") or {}):
-        raise DbopsError(Reason.ACCESS_DENIED, f"Secret {place} is the operator's own")
-    if metadata["namespace"] == reader or settings.cross_namespace is CrossNamespace.OPEN:
+    require_not_ours(secret)
+    if metadata["namespace"] == reader or is_open(settings):
         return
     if not reader and metadata["namespace"] == settings.operator_namespace:
         return
     if not consents(secret, namespace=reader, host=host):
         raise DbopsError(
             Reason.ACCESS_DENIED,
-            f"Secret {place} does not consent to being used from {_reader(reader)}: "
+            f"Secret {metadata['namespace']}/{metadata['name']} does not consent to being used from {_reader(reader)}: "
             f"annotate it {annotation.ALLOW_FROM}={reader or 'cluster'}",
         )
+
+
+def require_not_ours(found: Body) -> None:
+    """Refuse the Secrets in which the operator keeps passwords."""
+    metadata = found["metadata"]
+    if STATE_LABEL in (metadata.get("labels") or {}):
+        text = f"Secret {metadata['namespace']}/{metadata['name']} is the operator's own"
+        raise DbopsError(Reason.ACCESS_DENIED, text)
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether references across namespaces need no consent."""
+    return settings.cross_namespace is CrossNamespace.OPEN
 
 
 def _reader(namespace: str) -> str:
@@ -211,6 +222,11 @@ def check_database(spec: DatabaseSpec, limits: Limits) -> None:
     for extension in block.extensions or ():
         if extension.name not in trusted:
             raise _above(f"extension {extension.name}", "extensions", field="spec.postgres.extensions")
+    if block.ownership:
+        # Names that follow from the database's own are as good as that.
+        for field, name in (("roleName", block.ownership.role_name), ("userName", block.ownership.user_name)):
+            if name:
+                _check_name(name, limits, field=f"spec.postgres.ownership.{field}")
     for schema in block.schemas or ():
         _check_role(schema.owner, limits, field="spec.postgres.schemas")
     for privilege in block.default_privileges or ():

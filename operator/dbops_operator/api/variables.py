@@ -23,7 +23,12 @@ def database_instance(name: str) -> Options:
 
 def database(spec: DatabaseSpec) -> Options:
     """A database that is to exist."""
-    options: Options = {"kind": "database", "name": spec.name, "owner": spec.owner or None}
+    options: Options = {
+        "kind": "database",
+        "name": spec.name,
+        "owner": spec.owner or None,
+        "ownership": _ownership(spec),
+    }
     if spec.postgres:
         options |= _postgres_database(spec.postgres)
     return _given(options)
@@ -72,9 +77,39 @@ def _postgres_database(block: PostgresDatabase) -> Options:
     return options
 
 
+def _ownership(spec: DatabaseSpec) -> Options | None:
+    block = spec.postgres.ownership if spec.postgres else None
+    if not block or not block.auto_ownership:
+        return None
+    return {
+        "role": owner_role(spec),
+        "user": owner_user(spec),
+        "default_privileges": block.set_default_privileges,
+        "drop": bool(block.drop_on_delete),
+    }
+
+
+def owner_role(spec: DatabaseSpec) -> str:
+    """Name of the group role of `ownership`."""
+    block = spec.postgres.ownership if spec.postgres else None
+    return (block and block.role_name) or _beside(spec.name, "owner")
+
+
+def owner_user(spec: DatabaseSpec) -> str:
+    """Name of the login of `ownership`."""
+    block = spec.postgres.ownership if spec.postgres else None
+    return (block and block.user_name) or _beside(spec.name, "app")
+
+
+def _beside(name: str, suffix: str) -> str:
+    # Within PostgreSQL's 63 characters, and the two never the same.
+    return f"db_{name[: 63 - len('db__' + suffix)]}_{suffix}"
+
+
 def absent_database(spec: DatabaseSpec) -> Options:
     """A database that is to go; sessions in it are ended."""
-    return {"kind": "database", "name": spec.name, "state": "absent", "end_sessions": True}
+    options = {"kind": "database", "name": spec.name, "state": "absent", "end_sessions": True}
+    return _given({**options, "ownership": _ownership(spec)})
 
 
 def database_user(spec: DatabaseUserSpec, *, password: str) -> Options:

@@ -17,7 +17,7 @@ from dbops_operator.api.database import DATABASE, DatabaseSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import measure, on_server, removal
+from dbops_operator.reconcile import init_sql, measure, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -28,6 +28,7 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
+from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Human, Verdict
 
 
@@ -43,53 +44,61 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     operation = "create database" if not settled(body) else "update database"
     try:
         spec = parse(DATABASE, body)
-        _refuse_unserved(spec)
         reached = await on_server.reach(context, body, spec)
         if reached.limits:
             access.check_database(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
-        check = settled(body) and (policy is None or policy.mode != "correct")
+        source, unread = await init_sql.read_or_go_on(context, body, spec.init_sql)
+        runs = source is not None and source.runs(body)
+        check = settled(body) and not runs and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
-        options = variables.database(spec) | {
+        options = variables.database(spec)
+        if runs and settled(body) and (policy is None or policy.mode != "correct"):
+            # Only that: what differs on the server is for the drift policy to say.
+            options = {"kind": "database", "name": spec.name}
+        options |= {
             "dbops_owner": owner(context, body),
             "adopt": on_server.adopts(body, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES),
         }
+        if source:
+            options["init_sql"] = source.options
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Creating database"
         )
         if error := results.error_of(result):
+            if told := init_sql.told(body, result):
+                return await on_server.failed(
+                    context, body, spec, error, operation=operation, fields={"initSQL": told}, synced=init_sql.FAILED
+                )
             raise on_server.with_hint(error, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES)
     except DbopsError as error:
+        if error.field == "spec.initSQL":
+            return await _no_source(context, body, spec, error, operation=operation)
         return await on_server.failed(context, body, spec, error, operation=operation)
     if result.observed.get("size_bytes") is not None:
         measure.database_size(context, body, reached.server, result.observed["size_bytes"])
     if check:
         await on_server.report_drift(context, body, result)
         return Done(after=after)
-    await _succeeded(context, body, spec, result)
+    await _succeeded(context, body, spec, result, init_sql.missing(unread) if unread else init_sql.told(body, result))
     return Done(after=after)
 
 
-def _refuse_unserved(spec: DatabaseSpec) -> None:
-    """Say what would silently be missing. Raises Unsupported."""
-    if spec.init_sql:
-        raise DbopsError(
-            Reason.UNSUPPORTED,
-            "spec.initSQL is not served by this version of the operator; take it out and run it by hand",
-            field="spec.initSQL",
-        )
-    if spec.postgres and spec.postgres.ownership and spec.postgres.ownership.auto_ownership:
-        raise DbopsError(
-            Reason.UNSUPPORTED,
-            "spec.postgres.ownership.autoOwnership is not served by this version of the operator; declare an owner",
-            field="spec.postgres.ownership",
-        )
+async def _no_source(
+    context: Context, body: Body, spec: DatabaseSpec | None, error: DbopsError, *, operation: str
+) -> Verdict:
+    fields = {"initSQL": init_sql.missing(error)}
+    return await on_server.failed(
+        context, body, spec, error, operation=operation, fields=fields, synced=init_sql.FAILED, phase="Failed"
+    )
 
 
-async def _succeeded(context: Context, body: Body, spec: DatabaseSpec, result: ObjectResult) -> None:
+async def _succeeded(
+    context: Context, body: Body, spec: DatabaseSpec, result: ObjectResult, told: dict[str, Any] | None
+) -> None:
     facts, before = result.observed, body.get("status") or {}
     created = bool(facts.get("created"))
     info: dict[str, Any] = {
@@ -105,15 +114,33 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseSpec, result: O
         message,
         fields={
             "database": {name: value for name, value in info.items() if value is not None},
-            "postgres": _postgres(facts),
+            "postgres": _postgres(facts) | _ownership(spec),
+            "initSQL": told,
             "drift": {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0},
             "deletionConfirmation": None,
         },
         changed=result.changed,
+        synced=not (told and told["error"]),
+        conditions=_not_run(told["error"]) if told and told["error"] else (),
     )
     if created:
         await context.events.record(body, "Normal", "Created", f"Created database {spec.name}")
     await status.write(context, body, report)
+
+
+def _not_run(error: str) -> list[Condition]:
+    return [
+        Condition("Synced", "False", init_sql.FAILED, error),
+        Condition("DependenciesReady", "True", RECONCILE_SUCCESS, "The instance is ready"),
+    ]
+
+
+def _ownership(spec: DatabaseSpec) -> dict[str, Any]:
+    block = spec.postgres.ownership if spec.postgres else None
+    if not block or not block.auto_ownership:
+        return {}
+    names = {"roleName": variables.owner_role(spec), "userName": variables.owner_user(spec)}
+    return {"ownership": {**names, "phase": "Ready"}}
 
 
 def _postgres(facts: dict[str, Any]) -> dict[str, Any]:

@@ -185,14 +185,19 @@ async def failed(
     operation: str,
     extra: list[Condition] | None = None,
     fields: Mapping[str, Any] | None = None,
+    synced: str = "",
+    phase: str = "",
 ) -> Verdict:
-    """Report an ERROR of an object that lives on a server; what may be the server's has the instance looked at."""
+    """Report an ERROR of an object that lives on a server; what may be the server's has the instance looked at.
+
+    SYNCED and PHASE stand in the place of what follows from the error's reason.
+    """
     if spec and error.reason in _OF_THE_SERVER:
         context.wake(resolve.instance_key(spec, body["metadata"]["namespace"]), Priority.DEPENDENCY)
-    conditions = [Condition("Synced", "False", error.reason.value, error.message), *(extra or [])]
+    conditions = [Condition("Synced", "False", synced or error.reason.value, error.message), *(extra or [])]
     if error.reason is not Reason.DEPENDENCY_NOT_READY and status.condition(body, "DependenciesReady"):
         conditions.append(Condition("DependenciesReady", "True", RECONCILE_SUCCESS, "The instance is ready"))
-    report = results.failure(error, operation=operation, conditions=conditions, fields=fields)
+    report = results.failure(error, operation=operation, conditions=conditions, fields=fields, phase=phase)
     return await report_failure(context, body, error, report)
 
 

@@ -8,17 +8,16 @@ made for it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import sql_script
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.content_hash import content_hash
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import InitSQL
 
 MEMORY = "init_sql"
 """Under which key of an entry's `applied` it is remembered."""
-_SEPARATOR = "\n---\n"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Progress:
     def of(cls, declared: InitSQL, memory: Mapping[str, Any]) -> Self:
         """Give what MEMORY (an entry's `applied`) says of the content that is DECLARED."""
         known = memory.get(MEMORY) or {}
-        now = content_hash(declared)
+        now = content_hash(declared.statements, declared.script)
         same = known.get("hash") == now
         return cls(
             now,
@@ -46,14 +45,6 @@ class Progress:
     def remembered(self) -> dict[str, Any]:
         """Give it as the ledger keeps it."""
         return {"hash": self.hash, "done": self.done, "finished": self.finished, "made": dict(self.made)}
-
-
-def content_hash(declared: InitSQL) -> str:
-    """Give the published hash: SHA-256 over the statements with three hyphens between them, as they stand."""
-    parts = list(declared.statements)
-    if declared.script is not None:
-        parts = [part.strip() for part in declared.script.split("---") if part.strip()]
-    return hashlib.sha256(_SEPARATOR.join(parts).encode()).hexdigest()
 
 
 def statements(declared: InitSQL, engine: str) -> list[str]:

@@ -267,19 +267,6 @@ async def test_what_cannot_change_stalls(operator: Operator, postgres: PostgreSQ
     assert await operator.condition(key, "Stalled") == ("True", "ImmutableField")
 
 
-@pytest.mark.parametrize(
-    "spec", [{"initSQL": {"inline": ["SELECT 1"]}}, {"postgres": {"ownership": {"autoOwnership": True}}}]
-)
-async def test_what_is_not_served_yet_is_not_passed_over(
-    operator: Operator, postgres: PostgreSQLServer, name: str, spec: dict[str, Any]
-) -> None:
-    await operator.instance(postgres)
-    key = await create(operator, name, **spec)
-    assert isinstance(await operator.run(key), Human)
-    assert await operator.ready(key) == ("False", "Unsupported")
-    assert not exists(postgres, name)
-
-
 async def test_an_instance_of_another_namespace_needs_consent(
     operator: Operator, postgres: PostgreSQLServer, name: str, unique: Callable[[str], str]
 ) -> None:

@@ -195,7 +195,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "password of the admin": ({"login_password": "wrong"}, "AuthenticationFailed", None),
     "port": ({"login_port": 1}, "ConnectionFailed", None),
     "TLS": ({"ca_cert": "/nonexistent"}, "TLSFailed", "ca_cert"),
-    "engine": ({"engine": "mysql"}, "Unsupported", "engine"),
+    "engine": ({"engine": "mysql"}, "ConnectionFailed", None),
     "unknown option": ({"nam": "x"}, "InvalidSpec", None),
     "missing role": ({"in_roles": ["no such role"]}, "DependencyNotReady", "in_roles"),
     "name": ({"name": "x" * 64}, "InvalidSpec", "name"),

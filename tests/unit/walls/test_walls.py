@@ -19,6 +19,7 @@ COLLECTION = "ansible_collections.dbprovision.dbops.plugins"
 
 # All that the operator may take from the collection: pure, no I/O, no driver.
 SHARED_WITH_OPERATOR = (
+    f"{COLLECTION}.module_utils.core.content_hash",
     f"{COLLECTION}.module_utils.core.passwords",
     f"{COLLECTION}.module_utils.core.reasons",
     f"{COLLECTION}.module_utils.core.results",

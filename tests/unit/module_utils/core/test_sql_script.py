@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.content_hash import content_hash
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import InitSQL
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import content_hash, statements
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import statements
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.sql_script import split
 
@@ -92,10 +93,10 @@ def test_the_published_hash() -> None:
     first = "e004ebd5b5532a4b85984a62f8ad48a81aa3460c1ca07701f386135d72cdecf5"
     second = "f3880685b703f744714b2037b0149cac64783109654947551831202790adc9e5"
     two = ("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
-    assert content_hash(InitSQL(("SELECT 1",))) == first
-    assert content_hash(InitSQL(script="\nSELECT 1\n---\n")) == first
-    assert content_hash(InitSQL(two)) == second
-    assert content_hash(InitSQL(script="\n---\n".join(two) + "\n")) == second
+    assert content_hash(("SELECT 1",), None) == first
+    assert content_hash((), "\nSELECT 1\n---\n") == first
+    assert content_hash(two, None) == second
+    assert content_hash((), "\n---\n".join(two) + "\n") == second
 
 
 def test_an_item_of_a_list_is_one_statement_whatever_it_holds() -> None:
