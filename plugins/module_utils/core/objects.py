@@ -121,7 +121,7 @@ class Objects:
 
     def _predict(self, kind: Kind, desired: Desired, planned: Plan, result: ObjectResult) -> None:
         self._report(planned.steps, result)
-        if planned.creates or planned.drops:
+        if planned.creates or planned.makes or planned.drops:
             kind.predict(desired, self.server.state)
 
     def _report(self, steps: Sequence[Step], result: ObjectResult) -> None:

@@ -106,8 +106,6 @@ class DatabaseAcls:
     default_acls: tuple[DefaultAcl, ...] = ()
     problem: DbopsError | None = None
     """Why it could not be looked into."""
-    predicted: bool = False
-    """It does not exist yet: check mode kept us from making it."""
 
     @property
     def owner(self) -> str:
@@ -143,6 +141,20 @@ class DatabaseAcls:
     def owners(self) -> set[str]:
         """The roles that own the database and what was read of it."""
         return {self.owner, *(one.owner for group in self.objects.values() for one in group.values())}
+
+
+def predicted(name: str, owner: str, schemas: Mapping[str, str]) -> DatabaseAcls:
+    """Give a database as it will be once it is made, with its SCHEMAS (names and owners): nobody holds anything yet."""
+    made = DatabaseAcls(AclObject("database", "", name, owner))
+    add_schemas(made, schemas)
+    return made
+
+
+def add_schemas(database: DatabaseAcls, schemas: Mapping[str, str]) -> None:
+    """Note those of the SCHEMAS (names and owners) that are not there yet."""
+    for name, owner in schemas.items():
+        one = AclObject("schema", name, "", owner)
+        database.objects.setdefault(("schema", name), {}).setdefault(one.key, one)
 
 
 def _routines(declared: str, there: Iterable[AclObject]) -> list[AclObject]:

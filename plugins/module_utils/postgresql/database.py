@@ -8,7 +8,6 @@ database_content.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
@@ -40,14 +39,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.encod
     encoding_name,
     same_locale,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted, role_beside
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import role_beside
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Database,
-    Dependencies,
-    OwnedObject,
-    Role,
     ServerState,
-    Sessions,
     Wanted,
     WantedExtension,
 )
@@ -99,33 +94,6 @@ def observed(desired: DesiredDatabase, state: ServerState) -> dict[str, Any]:
     }
 
 
-def predict(desired: DesiredDatabase, state: ServerState) -> None:
-    """Note in STATE what a plan has made or removed, or would have in check mode."""
-    if not desired.present:
-        gone = state.databases.pop(desired.name, None)
-        if gone:
-            # Roles that are to go as well are not held up any more by what was in it.
-            state.roles = {name: _without(role, gone) for name, role in state.roles.items()}
-        return
-    template = state.databases[desired.template or "template1"]
-    state.databases[desired.name] = replace(
-        template,
-        name=desired.name,
-        owner=desired.owner or state.facts.admin.name,
-        encoding=encoding_name(desired.encoding or "") or template.encoding,
-        lc_collate=desired.lc_collate or template.lc_collate,
-        lc_ctype=desired.lc_ctype or template.lc_ctype,
-        tablespace=desired.tablespace or template.tablespace,
-        connection_limit=-1 if desired.connection_limit is None else desired.connection_limit,
-        is_template=bool(desired.is_template),
-        allow_connections=desired.allow_connections is not False,
-        size_bytes=None,
-        sessions=Sessions(),
-        content=None,
-        content_problem=None,
-    )
-
-
 _REPORTED = (
     *("name", "owner", "size_bytes", "encoding", "lc_collate", "lc_ctype", "tablespace", "connection_limit"),
     *("is_template", "allow_connections"),
@@ -146,32 +114,6 @@ def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]
     if existing is None:
         return plan_create(desired, state)
     return _plan_alter(desired, existing, state, memory)
-
-
-def _without(role: Role, database: Database) -> Role:
-    """Give ROLE as it is when DATABASE and all that is in it are gone."""
-    had = role.dependencies
-    if had is None:
-        return role
-    counts = {where: count for where, count in had.owned_counts.items() if where != database.name}
-    mine = database.owner == role.name
-    if mine and "" in counts:
-        counts[""] -= 1
-    gone = OwnedObject("", "", quoted(database.name), "database")
-    owned = tuple(
-        one
-        for one in had.owned
-        if one.database != database.name and not (mine and one in (gone, replace(gone, name=database.name)))
-    )
-    privileges = {where: owners for where, owners in had.privileges_in.items() if where != database.name}
-    return replace(
-        role,
-        dependencies=Dependencies(
-            owned=owned,
-            owned_counts={where: count for where, count in counts.items() if count},
-            privileges_in=privileges,
-        ),
-    )
 
 
 def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState, memory: Mapping[str, Any]) -> Plan:

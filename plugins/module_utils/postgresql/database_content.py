@@ -68,6 +68,7 @@ def _plan_present(schema: Schema, work: Work) -> None:
         roles = (schema.owner,) if schema.owner else ()
         work.add(Action.CREATE, target, create, roles=roles, after=schema.owner)
         work.differs("schemas.missing", schema.name, "")
+        work.plan.makes = True
     elif schema.owner and work.real_role(schema.owner) != work.real_role(actual):
         alter = Statement("ALTER SCHEMA {} OWNER TO {}", name, Identifier(schema.owner))
         work.add(Action.ALTER, target, alter, roles=(actual, schema.owner), before=actual, after=schema.owner)

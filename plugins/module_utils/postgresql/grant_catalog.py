@@ -152,7 +152,6 @@ def _renew(database: DatabaseAcls, found: AclObject, grantees: frozenset[str]) -
     if database.database is not found:
         found.take_over(database.database, grantees)
         database.database = found
-    database.predicted = False
 
 
 def _look_into(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     database,
+    database_predict,
     default_privileges,
     grant,
     instance,
@@ -60,7 +61,7 @@ KINDS: dict[str, Kind] = {
         plan=database.plan,
         observed=database.observed,
         exists=lambda desired, state: desired.name in state.databases,
-        predict=database.predict,
+        predict=database_predict.predict,
     ),
 }
 """The rows; core.order says which come first."""

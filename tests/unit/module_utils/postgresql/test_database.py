@@ -19,7 +19,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import quoting
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DefaultAcl
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database import plan, predict
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database import plan
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_predict import predict
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Admin,
     AvailableExtension,
