@@ -33,6 +33,11 @@ LIMITS = {
     "max_connections_per_hour": "maxConnectionsPerHour",
     "max_user_connections": "maxUserConnections",
 }
+_REQUIRE = {
+    "": Statement(" REQUIRE NONE"),
+    "SSL": Statement(" REQUIRE SSL"),
+    "X509": Statement(" REQUIRE X509"),
+}
 LONGEST_LIFETIME = 65535
 MOST_ATTEMPTS = 32767
 
@@ -159,7 +164,7 @@ def _require(desired: DesiredUser, now: Account | None, clauses: _Clauses) -> No
         wanted = ""
     if wanted == present:
         return
-    clauses.require.append(Keyword(f" REQUIRE {wanted or 'NONE'}"))
+    clauses.require.append(_REQUIRE[wanted])
     if desired.require_x509 is not None and fits_x509 != desired.require_x509:
         clauses.differs("requireX509", desired.require_x509, fits_x509)
     if desired.require_ssl is not None and bool(present) != desired.require_ssl:
