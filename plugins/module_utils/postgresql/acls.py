@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects of a database and who holds what on them by their access control lists, as plain values.
 
-Filled by grant_catalog.py with what was asked for and no more: the objects that are declared, and of their lists
+Filled by catalog_grants.py with what was asked for and no more: the objects that are declared, and of their lists
 what concerns the roles of interest. Read by grant_privileges.py. Grants are by role names; `public` is everybody.
 """
 

@@ -20,9 +20,9 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     catalog,
     catalog_databases,
+    catalog_grants,
     declared,
     dependencies,
-    grant_catalog,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
@@ -72,7 +72,7 @@ class Observing:
         if wanted.databases:
             catalog_databases.read_into(state, main, wanted, self.inside, self.ours())
         wanted = self._with_asked(objects, wanted)
-        grant_catalog.read_into(state, main, wanted, self.inside)
+        catalog_grants.read_into(state, main, wanted, self.inside)
         self._note(objects, state)
         self._read_declarations(wanted.grantees, wanted.default_acls, state, book)
         self._read_roles(wanted, _owners(state, wanted), state, main)
@@ -88,7 +88,7 @@ class Observing:
     def look_again(self, database: str, state: ServerState, main: Reader) -> None:
         """Read anew what was asked of the content of a DATABASE, which a script has changed."""
         wanted = Wanted(acls=frozenset(self._asked.get(database, ())))
-        grant_catalog.read_into(state, main, wanted, self.inside)
+        catalog_grants.read_into(state, main, wanted, self.inside)
         self._read_roles(wanted, _owners(state, wanted), state, main)
         self._read_effective(wanted, state, main)
 
@@ -179,7 +179,7 @@ class Observing:
                     by_role = lacking.setdefault("" if one.type == "database" else target.database, {})
                     by_role.setdefault((grantee, target.column), []).append(one)
         for name, by_role in lacking.items():
-            grant_catalog.read_effective(self.inside(name) if name else main, by_role)
+            catalog_grants.read_effective(self.inside(name) if name else main, by_role)
 
     def _try_password(self, user: DesiredUser, state: ServerState) -> None:
         """Where verifiers may not be read, one login tells whether the password is as declared."""

@@ -129,16 +129,16 @@ def test_who_names_a_role_is_found(spec: dict[str, Any]) -> None:
     store = Store()
     store.put(naming(1, {"owner": "somebody"}, name="else"))
     store.put(naming(1, spec))
-    assert [Key.of(one) for one in store.naming("role")] == [Key("Database", "team", "app")]
+    assert [Key.of(one) for one in store.naming("role", "role")] == [Key("Database", "team", "app")]
 
 
 def test_who_names_a_role_no_more_or_is_gone_is_not_found() -> None:
     store = Store()
     store.put(naming(1, {"owner": "one"}))
     store.put(naming(2, {"owner": "two"}))
-    assert store.naming("one") == []
-    assert [one["metadata"]["resourceVersion"] for one in store.naming("two")] == ["2"]
+    assert store.naming("role", "one") == []
+    assert [one["metadata"]["resourceVersion"] for one in store.naming("role", "two")] == ["2"]
     store.replace("Database", [])
-    assert store.naming("two") == []
+    assert store.naming("role", "two") == []
     store.put(naming(1, {"owner": "one"}, kind="DatabaseInstance"))
-    assert store.naming("one") == []
+    assert store.naming("role", "one") == []
