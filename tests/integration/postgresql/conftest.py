@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from integration.postgresql.engine import Engine
+from integration.postgresql.shop import Shop, make_shop
 
 from localstack.postgresql import Login, PostgreSQLServer
 from localstack.postgresql_binaries import embedded_with_tls
@@ -16,6 +17,12 @@ from localstack.postgresql_binaries import embedded_with_tls
 def engine(request: pytest.FixtureRequest, postgres: PostgreSQLServer, weak_postgres: Login) -> Engine:
     """The engine as each of the two kinds of admin accounts."""
     return Engine(postgres, postgres.admin if request.param == "superuser" else weak_postgres).own_ledger()
+
+
+@pytest.fixture
+def shop(engine: Engine, unique: Callable[[str], str]) -> Shop:
+    """A database with something of every kind that can be granted, in the server of `engine`."""
+    return make_shop(engine, unique)
 
 
 @pytest.fixture

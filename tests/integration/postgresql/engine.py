@@ -25,6 +25,16 @@ UNION ALL SELECT 'dependency', to_jsonb(d)::text FROM pg_shdepend d
 ORDER BY 1, 2
 """
 
+_LISTS = """
+SELECT 'schema', nspname || ' ' || coalesce(nspacl::text, '') FROM pg_namespace
+UNION ALL SELECT 'relation', oid::regclass || ' ' || coalesce(relacl::text, '') FROM pg_class
+UNION ALL SELECT 'column', attrelid::regclass || '.' || attname || ' ' || attacl::text FROM pg_attribute
+  WHERE attacl IS NOT NULL
+UNION ALL SELECT 'routine', oid::regprocedure || ' ' || proacl::text FROM pg_proc WHERE proacl IS NOT NULL
+UNION ALL SELECT 'default', to_jsonb(d)::text FROM pg_default_acl d
+ORDER BY 1, 2
+"""
+
 Document = dict[str, Any]
 
 
@@ -36,6 +46,8 @@ class Engine:
         self.server = server
         self.login = login
         self.options = login.options()
+        self.inside: list[str] = []
+        """Databases of which a snapshot has the access control lists as well."""
 
     @property
     def weak(self) -> bool:
@@ -61,7 +73,10 @@ class Engine:
 
     def snapshot(self) -> list[tuple[Any, ...]]:
         """Give what the catalogs say about roles and databases."""
-        return self.server.query(_SNAPSHOT)
+        found = self.server.query(_SNAPSHOT)
+        for name in self.inside:
+            found += self.server.query(_LISTS, dbname=name)
+        return found
 
     def four_runs(self, *objects: Mapping[str, Any]) -> Document:
         """Bring OBJECTS about: changed, changed, ok, ok. Gives the document of the run that did it."""
