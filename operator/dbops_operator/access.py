@@ -19,7 +19,9 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from dbops_operator import annotation
 from dbops_operator.api.access_policy import AccessPolicy, Ceiling, LabelSelector
 from dbops_operator.api.database import DatabaseSpec
-from dbops_operator.api.database_user import DatabaseUserSpec
+from dbops_operator.api.database_grant import DatabaseGrantSpec
+from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
+from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
 from dbops_operator.api.variables import memberships
 from dbops_operator.settings import CrossNamespace, Settings
 
@@ -192,11 +194,13 @@ class Limits:
     namespace: str
     policy: AccessPolicy | None
     own_names: frozenset[str]
-    """Logins of the namespace on that server."""
+    """Logins and roles of the namespace on that server."""
     own_databases: frozenset[str] = frozenset()
     """Databases of the namespace on that server."""
     awaited: frozenset[str] = frozenset()
-    """Logins that objects of the namespace declare there, and that are not (or not yet) known to be its own."""
+    """Logins and roles that objects of the namespace declare there, and that are not (yet) known to be its own."""
+    awaited_databases: frozenset[str] = frozenset()
+    """The same of databases."""
 
     @property
     def ceiling(self) -> Ceiling:
@@ -241,6 +245,54 @@ def check_user(spec: DatabaseUserSpec, limits: Limits) -> None:
     block = spec.postgres
     if not block:
         return
+    _check_attributes(block, limits)
+    for name in block.config_parameters or ():
+        if name.lower() not in {one.lower() for one in limits.ceiling.config_parameters or ()}:
+            raise _above(f"the setting {name}", "configParameters", field="spec.postgres.configParameters")
+    _check_role(block.default_role, limits, field="spec.postgres.defaultRole")
+
+
+def check_role(spec: DatabaseRoleSpec, limits: Limits) -> None:
+    """Refuse what a DatabaseRole of another namespace must not ask for."""
+    _check_name(spec.role_name, limits, field="spec.roleName")
+    block = spec.postgres
+    if not block:
+        return
+    _check_attributes(block, limits)
+    for role in block.in_roles or ():
+        _check_role(role, limits, field="spec.postgres.inRoles")
+    for one in block.grants or ():
+        _check_database(one.database, limits, field="spec.postgres.grants")
+
+
+def check_grant(spec: DatabaseGrantSpec, limits: Limits) -> None:
+    """Refuse what a DatabaseGrant of another namespace must not ask for."""
+    block = spec.postgres
+    if not block:
+        return
+    for role in block.roles or ():
+        _check_role(role, limits, field="spec.postgres.roles")
+    for one in block.grants or ():
+        _check_database(one.database, limits, field="spec.postgres.grants")
+    for default in block.default_privileges or ():
+        _check_database(default.database, limits, field="spec.postgres.defaultPrivileges")
+        _check_role(default.granted_by, limits, field="spec.postgres.defaultPrivileges")
+
+
+def check_reference(found: Body, *, reader: str, settings: Settings) -> None:
+    """Refuse an object of another namespace that does not consent to being named from namespace READER."""
+    metadata = found["metadata"]
+    namespace = metadata.get("namespace", "")
+    if namespace == reader or is_open(settings) or consents(found, namespace=reader):
+        return
+    raise DbopsError(
+        Reason.ACCESS_DENIED,
+        f"{found['kind']} {namespace}/{metadata['name']} does not consent to being named from namespace {reader}: "
+        f"annotate it {annotation.ALLOW_FROM}={reader}",
+    )
+
+
+def _check_attributes(block: PostgresUser | PostgresRole, limits: Limits) -> None:
     wanted = zip(
         _ATTRIBUTES,
         (block.superuser, block.create_db, block.create_role, block.replication, block.bypass_rls),
@@ -249,10 +301,14 @@ def check_user(spec: DatabaseUserSpec, limits: Limits) -> None:
     for attribute, asked in wanted:
         if asked and attribute not in (limits.ceiling.role_attributes or ()):
             raise _above(attribute, "roleAttributes", field=f"spec.postgres.{attribute}")
-    for name in block.config_parameters or ():
-        if name.lower() not in {one.lower() for one in limits.ceiling.config_parameters or ()}:
-            raise _above(f"the setting {name}", "configParameters", field="spec.postgres.configParameters")
-    _check_role(block.default_role, limits, field="spec.postgres.defaultRole")
+
+
+def _check_database(name: str, limits: Limits, *, field: str) -> None:
+    if name in limits.own_databases:
+        return
+    if name in limits.awaited_databases:
+        raise DbopsError(Reason.DEPENDENCY_NOT_READY, f"Waiting for the Database of {name} to be ready", field=field)
+    raise DbopsError(Reason.ACCESS_DENIED, f"database {name} is not of namespace {limits.namespace}", field=field)
 
 
 def _check_name(name: str, limits: Limits, *, field: str) -> None:
@@ -273,9 +329,7 @@ def _check_role(name: str | None, limits: Limits, *, field: str) -> None:
     if not name or name in limits.own_names or name in (limits.ceiling.roles or ()):
         return
     if name in limits.awaited:
-        raise DbopsError(
-            Reason.DEPENDENCY_NOT_READY, f"Waiting for the DatabaseUser of role {name} to be ready", field=field
-        )
+        raise DbopsError(Reason.DEPENDENCY_NOT_READY, f"Waiting for the object of role {name} to be ready", field=field)
     raise DbopsError(
         Reason.ACCESS_DENIED,
         f"role {name} is neither of namespace {limits.namespace} nor listed in the instance's "

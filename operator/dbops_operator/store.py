@@ -23,6 +23,10 @@ Body = Mapping[str, Any]
 Bodies = list[Body]
 
 
+Named = tuple[str, str]
+"""What it is on a server, `role` or `database`, and its name there."""
+
+
 class Change(IntFlag):
     """What differs between two sights of an object."""
 
@@ -61,8 +65,8 @@ class Store:
         """Start empty."""
         self._kinds: dict[str, dict[Key, Body]] = {}
         self._editors: dict[Key, str] = {}
-        self._roles: dict[Key, frozenset[str]] = {}
-        self._naming: defaultdict[str, set[Key]] = defaultdict(set)
+        self._names: dict[Key, frozenset[Named]] = {}
+        self._naming: defaultdict[Named, set[Key]] = defaultdict(set)
 
     def get(self, key: Key) -> Body | None:
         """The last sight of an object; None if there is none."""
@@ -77,9 +81,9 @@ class Store:
         bodies = self._kinds.get(kind, {})
         return [body for key, body in bodies.items() if namespace is None or key.namespace == namespace]
 
-    def naming(self, role: str) -> Bodies:
-        """Databases and DatabaseUsers that name ROLE, as owner, as a role to join, or in what they contain."""
-        return [self._kinds[key.kind][key] for key in self._naming.get(role, ())]
+    def naming(self, thing: str, name: str) -> Bodies:
+        """Objects that name a THING of a server (`role`, `database`): as owner, as a role to join, in a grant."""
+        return [self._kinds[key.kind][key] for key in self._naming.get((thing, name), ())]
 
     def keys(self, kind: str) -> Iterator[Key]:
         """Keys of all objects of a KIND."""
@@ -102,20 +106,20 @@ class Store:
             **body,
             "metadata": {name: value for name, value in body["metadata"].items() if name != "managedFields"},
         }
-        self._index(key, _roles_named(body))
+        self._index(key, _named(body))
         return compare(old, body)
 
-    def _index(self, key: Key, roles: frozenset[str]) -> None:
-        """Note which roles an object names now, so that whoever waits for a role is found without a search."""
-        former = self._roles.pop(key, frozenset())
-        for role in former - roles:
-            self._naming[role].discard(key)
-            if not self._naming[role]:
-                del self._naming[role]
-        for role in roles - former:
-            self._naming[role].add(key)
-        if roles:
-            self._roles[key] = roles
+    def _index(self, key: Key, names: frozenset[Named]) -> None:
+        """Note what an object names now, so that whoever waits for it is found without a search."""
+        former = self._names.pop(key, frozenset())
+        for name in former - names:
+            self._naming[name].discard(key)
+            if not self._naming[name]:
+                del self._naming[name]
+        for name in names - former:
+            self._naming[name].add(key)
+        if names:
+            self._names[key] = names
 
     def remove(self, key: Key) -> Change:
         """Forget an object that is gone."""
@@ -170,20 +174,25 @@ def readiness(body: Body) -> tuple[str, bool]:
     return "Unknown", False
 
 
-def _roles_named(body: Body) -> frozenset[str]:
-    if body["kind"] not in ("Database", "DatabaseUser"):
+def _named(body: Body) -> frozenset[Named]:
+    if body["kind"] not in ("Database", "DatabaseUser", "DatabaseRole", "DatabaseGrant"):
         return frozenset()
     spec = body.get("spec") or {}
     block = spec.get("postgres") or {}
-    names = [
+    defaults = block.get("defaultPrivileges") or ()
+    roles = [
         spec.get("owner"),
         *(spec.get("roles") or ()),
         *(block.get("inRoles") or ()),
+        *(block.get("roles") or ()),
         block.get("defaultRole"),
         *(one.get("owner") for one in block.get("schemas") or ()),
-        *(one.get("role") for one in block.get("defaultPrivileges") or ()),
+        *(one.get(who) for one in defaults for who in ("role", "grantedBy")),
     ]
-    return frozenset(name for name in names if name)
+    databases = [one.get("database") for one in (*(block.get("grants") or ()), *defaults)]
+    return frozenset(
+        (thing, name) for thing, names in (("role", roles), ("database", databases)) for name in names if name
+    )
 
 
 def _is_older(new: Body, old: Body) -> bool:

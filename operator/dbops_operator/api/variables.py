@@ -31,7 +31,7 @@ def database(spec: DatabaseSpec) -> Options:
     }
     if spec.postgres:
         options |= _postgres_database(spec.postgres)
-    return _given(options)
+    return given(options)
 
 
 def _postgres_database(block: PostgresDatabase) -> Options:
@@ -48,7 +48,7 @@ def _postgres_database(block: PostgresDatabase) -> Options:
     }
     if block.extensions is not None:
         options["extensions"] = [
-            _given(
+            given(
                 {
                     "name": one.name,
                     "schema": one.schema_ or None,
@@ -61,7 +61,7 @@ def _postgres_database(block: PostgresDatabase) -> Options:
         ]
     if block.schemas is not None:
         options["schemas"] = [
-            _given({"name": one.name, "owner": one.owner or None, "state": one.state, "cascade": one.cascade})
+            given({"name": one.name, "owner": one.owner or None, "state": one.state, "cascade": one.cascade})
             for one in block.schemas
         ]
     if block.default_privileges is not None:
@@ -109,7 +109,7 @@ def _beside(name: str, suffix: str) -> str:
 def absent_database(spec: DatabaseSpec) -> Options:
     """A database that is to go; sessions in it are ended."""
     options = {"kind": "database", "name": spec.name, "state": "absent", "end_sessions": True}
-    return _given({**options, "ownership": _ownership(spec)})
+    return given({**options, "ownership": _ownership(spec)})
 
 
 def database_user(spec: DatabaseUserSpec, *, password: str) -> Options:
@@ -123,7 +123,7 @@ def database_user(spec: DatabaseUserSpec, *, password: str) -> Options:
     }
     if spec.postgres:
         options |= _postgres_user(spec.postgres)
-    return _given(options)
+    return given(options)
 
 
 def _postgres_user(block: PostgresUser) -> Options:
@@ -156,5 +156,6 @@ def absent_database_user(spec: DatabaseUserSpec) -> Options:
     return {"kind": "database_user", "name": spec.username, "state": "absent"}
 
 
-def _given(options: Options) -> Options:
+def given(options: Options) -> Options:
+    """Give the options that are declared."""
     return {name: value for name, value in options.items() if value is not None}

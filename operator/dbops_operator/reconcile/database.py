@@ -41,7 +41,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if body["metadata"].get("deletionTimestamp"):
         return await _delete(context, body)
     spec = None
-    operation = "create database" if not settled(body) else "update database"
+    ready_before = settled(body)
+    operation = "update database" if ready_before else "create database"
     try:
         spec = parse(DATABASE, body)
         reached = await on_server.reach(context, body, spec)
@@ -51,12 +52,12 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         after = on_server.drift_interval(policy, context)
         source, unread = await init_sql.read_or_go_on(context, body, spec.init_sql)
         runs = source is not None and source.runs(body)
-        check = settled(body) and not runs and (policy is None or policy.mode != "correct")
+        check = ready_before and not runs and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = variables.database(spec)
-        if runs and settled(body) and (policy is None or policy.mode != "correct"):
+        if runs and ready_before and (policy is None or policy.mode != "correct"):
             # Only that: what differs on the server is for the drift policy to say.
             options = {"kind": "database", "name": spec.name}
         options |= {
@@ -83,6 +84,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if check:
         await on_server.report_drift(context, body, result)
         return Done(after=after)
+    if not ready_before or result.observed.get("created"):
+        on_server.wake_waiting(context, reached.server.key, "database", spec.name)
     await _succeeded(context, body, spec, result, init_sql.missing(unread) if unread else init_sql.told(body, result))
     return Done(after=after)
 
@@ -116,7 +119,7 @@ async def _succeeded(
             "database": {name: value for name, value in info.items() if value is not None},
             "postgres": _postgres(facts) | _ownership(spec),
             "initSQL": told,
-            "drift": {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0},
+            "drift": on_server.no_drift(),
             "deletionConfirmation": None,
         },
         changed=result.changed,

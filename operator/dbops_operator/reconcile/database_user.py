@@ -76,7 +76,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation, extra=_unchanged(body))
     if not ready_before or result.observed.get("created"):
-        on_server.wake_waiting(context, reached.server.key, spec.username)
+        on_server.wake_waiting(context, reached.server.key, "role", spec.username)
     await _succeeded(context, body, spec, secrets, result)
     return Done(after=after)
 
@@ -144,7 +144,7 @@ async def _succeeded(
         fields={
             "user": {key: value for key, value in info.items() if value is not None},
             "secret": secret,
-            "drift": {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0},
+            "drift": on_server.no_drift(),
             "ownershipBlock": None,
             "deletionConfirmation": None,
         },

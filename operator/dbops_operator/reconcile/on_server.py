@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Database and DatabaseUser share: the way to their server, consent, adoption, drift, and the drop at the end."""
+"""What kinds that live on a server share: the way to their server, consent, adoption, drift, the drop at the end."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ class Reached:
     limits: access.Limits | None
 
 
-async def reach(context: Context, body: Body, spec: InstanceReferences) -> Reached:
-    """Find the instance, check that it consents and is ready, and read how to reach it. Raises DbopsError."""
+async def reach(context: Context, body: Body, spec: InstanceReferences, *, home: str = "") -> Reached:
+    """Find the instance, check that it consents and is ready, and read how to reach it. Raises DbopsError.
+
+    HOME is the namespace of the object whose references SPEC has, if that is another one.
+    """
     namespace = body["metadata"]["namespace"]
-    instance = resolve.find_instance(context, resolve.instance_key(spec, namespace))
+    instance = resolve.find_instance(context, resolve.instance_key(spec, home or namespace))
     foreign = resolve.check_consent(context, instance, body["kind"], namespace)
     resolve.require_ready(instance)
     server = await resolve.server(context, instance)
@@ -43,8 +46,17 @@ async def reach(context: Context, body: Body, spec: InstanceReferences) -> Reach
         return Reached(server, None)
     policy = server.spec.access_policy
     users, awaited = _own(context, server.key, namespace, "DatabaseUser", "username")
-    databases, _ = _own(context, server.key, namespace, "Database", "name")
-    return Reached(server, access.Limits(namespace, policy, users, databases, awaited))
+    roles, roles_awaited = _own(context, server.key, namespace, "DatabaseRole", "roleName")
+    databases, databases_awaited = _own(context, server.key, namespace, "Database", "name")
+    limits = access.Limits(
+        namespace,
+        policy,
+        own_names=users | roles,
+        own_databases=databases,
+        awaited=awaited | roles_awaited,
+        awaited_databases=databases_awaited,
+    )
+    return Reached(server, limits)
 
 
 def _own(
@@ -68,10 +80,11 @@ def _own(
     return frozenset(own), frozenset(declared - own)
 
 
-def wake_waiting(context: Context, instance: Key, role: str) -> None:
-    """Have those looked at that name ROLE on this server: it was not there before, and they may wait for it."""
-    for body in context.store.naming(role):
-        if removal.refers(body, instance):
+def wake_waiting(context: Context, instance: Key, thing: str, name: str) -> None:
+    """Have those looked at that name a THING of this server: it was not there before, and they may wait for it."""
+    for body in context.store.naming(thing, name):
+        # A grant is on the server of whom it is for.
+        if body["kind"] == "DatabaseGrant" or removal.refers(body, instance):
             context.wake(Key.of(body), Priority.DEPENDENCY)
 
 
@@ -120,6 +133,11 @@ def drift_interval(policy: DriftPolicy | None, context: Context) -> float:
             "spec.driftPolicy.interval is a duration such as 10s, 30m or 8h",
             field="spec.driftPolicy.interval",
         ) from error
+
+
+def no_drift() -> dict[str, Any]:
+    """`status.drift` after everything was brought to what is declared."""
+    return {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0}
 
 
 def drift(result: ObjectResult) -> dict[str, Any]:
@@ -202,12 +220,12 @@ async def failed(
 
 
 async def drop(
-    context: Context, body: Body, spec: InstanceReferences, options: Mapping[str, Any], *, what: str
+    context: Context, body: Body, spec: InstanceReferences, options: Mapping[str, Any], *, what: str, home: str = ""
 ) -> tuple[Body, ObjectResult | None, DbopsError | None]:
     """Drop the outside thing. Gives the body, the engine's result if there is one, and the error if it failed."""
     try:
-        instance = resolve.find_instance(context, resolve.instance_key(spec, body["metadata"]["namespace"]))
-        server = await resolve.server(context, instance)
+        key = resolve.instance_key(spec, home or body["metadata"]["namespace"])
+        server = await resolve.server(context, resolve.find_instance(context, key))
         body, result = await converge(context, body, server, options, announce=f"Dropping {what}")
     except DbopsError as error:
         return body, None, error
@@ -229,14 +247,16 @@ async def tell_end(context: Context, body: Body, failure: DbopsError | None, *, 
         await context.events.record(body, "Normal", "Deleted", note, action="Delete")
 
 
-async def report_undropped(context: Context, body: Body, error: DbopsError, *, what: str) -> Verdict:
+async def report_undropped(
+    context: Context, body: Body, error: DbopsError, *, what: str, event: str = "DeleteFailed"
+) -> Verdict:
     """Report that WHAT could not be dropped: the object stays, and the message says what to do."""
     message = error.message
     if error.reason.error_class is ErrorClass.WAIT or error.reason is Reason.CONNECTION_FAILED:
         message = deletion.unreachable_message(what, error.message)
     told = DbopsError(error.reason, message, field=error.field)
     report = results.failure(told, operation=f"drop {what}", phase="Failed", conditions=_kept(body))
-    return await report_failure(context, body, told, report, event="DeleteFailed")
+    return await report_failure(context, body, told, report, event=event)
 
 
 def _kept(body: Body) -> list[Condition]:

@@ -83,6 +83,14 @@ def _scheduled_database(spec: Any) -> Any:
     return ((spec.get("template") or {}).get("spec") or {}).get("databaseRef")
 
 
+def dependants_of_role(context: Context, key: Key) -> list[Key]:
+    """Grants to the DatabaseRole."""
+    return [
+        *_naming(context, "DatabaseGrant", lambda spec: spec.get("roleRef"), key),
+        *_naming(context, "ClusterDatabaseGrant", lambda spec: spec.get("roleRef"), key),
+    ]
+
+
 def _naming(
     context: Context, kind: str, reference: Callable[[Any], Any], target: Key, *, running: bool = False
 ) -> Iterable[Key]:

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 from dbops_operator.api.kinds import KINDS
 from dbops_operator.context import Reconcilers
-from dbops_operator.reconcile import database, database_instance, database_user, unsupported
+from dbops_operator.reconcile import (
+    database,
+    database_grant,
+    database_instance,
+    database_role,
+    database_user,
+    unsupported,
+)
 
 RECONCILERS: Reconcilers = dict.fromkeys(KINDS, unsupported.reconcile) | {
     "DatabaseInstance": database_instance.reconcile,
     "Database": database.reconcile,
     "DatabaseUser": database_user.reconcile,
+    "DatabaseRole": database_role.reconcile,
+    "DatabaseGrant": database_grant.reconcile,
 }

@@ -269,8 +269,7 @@ async def test_a_secret_that_is_not_referred_to_any_more_is_let_go(
 @pytest.mark.parametrize(
     ("kind", "spec"),
     [
-        ("DatabaseRole", {"instanceRef": {"name": "main"}, "roleName": "r"}),
-        ("DatabaseGrant", {"userRef": {"name": "u"}}),
+        ("ClusterDatabaseGrant", {"clusterInstanceRef": {"name": "main"}}),
         ("ClusterDatabaseRole", {"clusterInstanceRef": {"name": "main"}, "roleName": "r"}),
     ],
 )

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the typed specs of roles and grants to the collection's options, beside variables.py; pure."""
+
+from __future__ import annotations
+
+from dbops_operator.api.database_grant import DatabaseGrantSpec
+from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
+from dbops_operator.api.privileges import PostgresGrant
+from dbops_operator.api.variables import Options, given
+
+
+def database_role(spec: DatabaseRoleSpec) -> Options:
+    """A group role that is to exist."""
+    options: Options = {"kind": "database_role", "name": spec.role_name}
+    if spec.postgres:
+        options |= _postgres_role(spec.postgres)
+    return given(options)
+
+
+def _postgres_role(block: PostgresRole) -> Options:
+    return {
+        "inherit": block.inherit,
+        # Once the block is there, an attribute that it does not name is off: so the published API has it.
+        "login": bool(block.login),
+        "superuser": bool(block.superuser),
+        "create_db": bool(block.create_db),
+        "create_role": bool(block.create_role),
+        "replication": bool(block.replication),
+        "bypass_rls": bool(block.bypass_rls),
+        "in_roles": list(block.in_roles) if block.in_roles is not None else None,
+        "grants": [_postgres_grant(one) for one in block.grants] if block.grants is not None else None,
+    }
+
+
+def absent_database_role(spec: DatabaseRoleSpec) -> Options:
+    """A group role that is to go."""
+    return {"kind": "database_role", "name": spec.role_name, "state": "absent"}
+
+
+def database_grant(spec: DatabaseGrantSpec, *, target: str) -> Options:
+    """What the user or role that is called TARGET on the server is to have."""
+    options: Options = {"kind": "database_grant", "user" if spec.user_ref else "role": target}
+    block = spec.postgres
+    if block:
+        options |= {
+            "roles": list(block.roles or ()),
+            "grants": [_postgres_grant(one) for one in block.grants or ()],
+            "default_privileges": [
+                {
+                    "database": one.database,
+                    "schema": one.schema_,
+                    "object_type": one.object_type,
+                    "privileges": list(one.privileges),
+                    "granted_by": one.granted_by,
+                }
+                for one in block.default_privileges or ()
+            ],
+        }
+    return options
+
+
+def _postgres_grant(block: PostgresGrant) -> Options:
+    return given(
+        {
+            "database": block.database,
+            "schema": block.schema_ or None,
+            "tables": block.tables,
+            "sequences": block.sequences,
+            "functions": block.functions,
+            "privileges": list(block.privileges),
+            "grant_option": bool(block.with_grant_option),
+        }
+    )
+
+
+def absent_database_grant(spec: DatabaseGrantSpec, *, target: str) -> Options:
+    """What the user or role that is called TARGET on the server is to lose."""
+    return {"kind": "database_grant", "user" if spec.user_ref else "role": target, "state": "absent"}

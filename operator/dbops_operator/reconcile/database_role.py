@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DatabaseRole: a group role on a server, with its attributes, memberships and privileges.
+
+Waits for its instance, applies the declaration once per generation, then compares and reports; drops the role when
+the object goes and its policy says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from dbops_operator import access, annotation, deletion, results, status
+from dbops_operator.api import grant_variables
+from dbops_operator.api.database_role import DATABASE_ROLE, DatabaseRoleSpec
+from dbops_operator.api.model import parse
+from dbops_operator.context import Context
+from dbops_operator.keys import Key
+from dbops_operator.reconcile import on_server, removal
+from dbops_operator.reconcile.common import (
+    Body,
+    add_finalizer,
+    converge,
+    has_finalizer,
+    level,
+    owner,
+    remove_finalizer,
+    settled,
+)
+from dbops_operator.work import Done, Verdict
+
+
+async def reconcile(context: Context, key: Key) -> Verdict:
+    """Bring the role to what the object declares."""
+    return await level(context, key, _reconcile)
+
+
+async def _reconcile(context: Context, body: Body) -> Verdict:
+    if body["metadata"].get("deletionTimestamp"):
+        return await _delete(context, body)
+    spec = None
+    ready_before = settled(body)
+    operation = "update role" if ready_before else "create role"
+    try:
+        spec = parse(DATABASE_ROLE, body)
+        reached = await on_server.reach(context, body, spec)
+        if reached.limits:
+            access.check_role(spec, reached.limits)
+        policy = on_server.drift_policy(spec.drift_policy, reached.server)
+        after = on_server.drift_interval(policy, context)
+        check = ready_before and (policy is None or policy.mode != "correct")
+        if check and policy and policy.mode == "ignore":
+            return Done(after=after)
+        body = await add_finalizer(context, body)
+        options = grant_variables.database_role(spec) | {
+            "dbops_owner": owner(context, body),
+            "adopt": on_server.adopts(body, reached.server, name=spec.role_name, listed_in=annotation.ADOPT_ROLES),
+        }
+        body, result = await converge(
+            context, body, reached.server, options, check=check, announce="" if check else "Creating role"
+        )
+        if error := results.error_of(result):
+            raise on_server.with_hint(error, reached.server, name=spec.role_name, listed_in=annotation.ADOPT_ROLES)
+    except DbopsError as error:
+        return await on_server.failed(context, body, spec, error, operation=operation)
+    if check:
+        await on_server.report_drift(context, body, result)
+        return Done(after=after)
+    if not ready_before or result.observed.get("created"):
+        on_server.wake_waiting(context, reached.server.key, "role", spec.role_name)
+    await _succeeded(context, body, spec, result)
+    return Done(after=after)
+
+
+async def _succeeded(context: Context, body: Body, spec: DatabaseRoleSpec, result: ObjectResult) -> None:
+    before = (body.get("status") or {}).get("role") or {}
+    created = bool(result.observed.get("created"))
+    info: dict[str, Any] = {"name": spec.role_name}
+    if at := status.now() if created else before.get("createdAt"):
+        info["createdAt"] = at
+    report = results.success(
+        "; ".join(["Role is ready", *result.warnings]),
+        fields={"role": info, "drift": on_server.no_drift(), "deletionConfirmation": None},
+        changed=result.changed,
+    )
+    if created:
+        await context.events.record(body, "Normal", "Created", f"Created role {spec.role_name}")
+    await status.write(context, body, report)
+
+
+async def _delete(context: Context, body: Body) -> Verdict:
+    if not has_finalizer(body):
+        return Done()
+    dependants = removal.dependants_of_role(context, Key.of(body))
+    for child in dependants:
+        context.depends(child)
+    decision = deletion.decide(
+        removal.facts(
+            body,
+            protected=annotation.flag(body, annotation.DELETION_PROTECTION),
+            dependants=[deletion.dependant_name(child, cluster_parent=False) for child in dependants],
+            retain=annotation.retains(body),
+        )
+    )
+    if decision.step not in (deletion.Step.DROP, deletion.Step.RELEASE):
+        return await removal.hold(context, body, decision, dependants)
+    await removal.tell_cascade_complete(context, body)
+    if decision.step is deletion.Step.DROP:
+        return await _drop(context, body)
+    note = f"Role {body['spec']['roleName']} stays on the server, as its deletion policy says"
+    await context.events.record(body, "Normal", "Deleted", note, action="Delete")
+    await _let_go(context, body)
+    return Done()
+
+
+async def _drop(context: Context, body: Body) -> Verdict:
+    what = f"role {body['spec'].get('roleName')}"
+    try:
+        spec = parse(DATABASE_ROLE, body)
+    except DbopsError as error:
+        return await on_server.report_undropped(context, body, error, what=what)
+    options = grant_variables.absent_database_role(spec) | {"dbops_owner": owner(context, body)}
+    body, _, failure = await on_server.drop(context, body, spec, options, what=what)
+    if failure and not on_server.lets_go(body, failure):
+        return await on_server.report_undropped(context, body, failure, what=what)
+    await on_server.tell_end(context, body, failure, what=what)
+    await _let_go(context, body)
+    return Done()
+
+
+async def _let_go(context: Context, body: Body) -> None:
+    await remove_finalizer(context, body)
+    on_server.wake_namesakes(context, body, "roleName")
