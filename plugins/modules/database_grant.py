@@ -78,8 +78,7 @@ EXAMPLES = r"""
     grants:
       - database: orders
         schema: sales
-        tables: [orders, customers]
-        privileges: [SELECT]
+        privileges: [USAGE, SELECT]
     dbops_owner: reporting
 
 - name: No more

@@ -231,7 +231,7 @@ _BUILDERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Desired]] = {
 
 
 def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
-    result = ArgumentSpecValidator(spec).validate(dict(options))
+    result = ArgumentSpecValidator(spec).validate(_without_nothing(spec, options))
     if result.error_messages:
         message = str(result.error_messages[0])
         field = _field(message, spec)
@@ -244,6 +244,24 @@ def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str
         raise DbopsError(Reason.INVALID_SPEC, text, field=field)
     parameters: dict[str, Any] = result.validated_parameters
     return parameters
+
+
+def _without_nothing(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give OPTIONS without those of entries that are null: what was validated once has null where nothing was said."""
+    found = dict(options)
+    for name, one in spec.items():
+        value, inner = found.get(name), one.get("options")
+        if not inner:
+            continue
+        if isinstance(value, Mapping):
+            found[name] = _given(inner, value)
+        elif isinstance(value, list):
+            found[name] = [_given(inner, entry) if isinstance(entry, Mapping) else entry for entry in value]
+    return found
+
+
+def _given(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_nothing(spec, {name: value for name, value in options.items() if value is not None})
 
 
 def _require_engine(kind: str, values: Mapping[str, Any], engine: str) -> None:

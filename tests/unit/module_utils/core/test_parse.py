@@ -13,8 +13,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DefaultPrivilege,
     Desired,
     DesiredDatabase,
+    DesiredGrant,
     DesiredUser,
     Extension,
+    Grant,
     Schema,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
@@ -133,3 +135,11 @@ def test_what_is_no_mapping() -> None:
 def test_connection_defaults() -> None:
     options = parse.connection({"host": "db"})
     assert (options["login_host"], options["ssl_mode"], options["connect_timeout"]) == ("db", "prefer", 10)
+
+
+def test_null_in_an_entry_is_the_same_as_nothing() -> None:
+    grant = {"privileges": ["SELECT"], "database": "app", "level": None, "schema": None, "columns": None}
+    entry = {"kind": "database_grant", "user": "app", "grants": [grant]}
+    (parsed,) = parse.entries([entry], "postgres")
+    assert isinstance(parsed, DesiredGrant)
+    assert parsed.grants == (Grant(privileges=("SELECT",), database="app"),)
