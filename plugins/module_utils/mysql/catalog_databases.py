@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Database, Facts, Reader
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.privileges import (
+    COLUMN,
+    FUNCTION,
+    PROCEDURE,
+    TABLE,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Database,
+    Facts,
+    Reader,
+    ServerState,
+    Target,
+)
 
 _DATABASES = """
 SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME
@@ -85,3 +97,48 @@ def collations(reader: Reader, facts: Facts) -> tuple[dict[str, str], dict[str, 
     query = _COLLATIONS[facts.dialect.flavour]
     rows = reader.rows(query.format(name="FULL_COLLATION_NAME" if full else "COLLATION_NAME") if mariadb else query)
     return dict(rows), dict(reader.rows(_CHARACTER_SETS))
+
+
+_TABLES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME IN %s"
+_COLUMNS = """
+SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME IN %s
+"""
+_ROUTINES = "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s"
+
+
+def targets(reader: Reader, wanted: Iterable[Target], state: ServerState) -> dict[Target, bool]:
+    """Read which of these tables, columns and routines there are; by database, as the server looks them up."""
+    fold = state.facts.fold
+    by_database: dict[str, set[Target]] = {}
+    for target in wanted:
+        by_database.setdefault(fold(target.database), set()).add(target)
+    found: dict[Target, bool] = {}
+    for key, those in by_database.items():
+        database = state.databases.get(key)
+        there: set[Target] = _inside(reader, database.name, those, state.facts) if database else set()
+        found |= {target: _folded(target, state.facts) in there for target in those}
+        found |= {_folded(target, state.facts): value for target, value in found.items()}
+    return found
+
+
+def _folded(target: Target, facts: Facts) -> Target:
+    """Give TARGET as the server compares it; routines and columns it compares without regard to case."""
+    routine = target.level in (PROCEDURE, FUNCTION)
+    name = target.name.lower() if routine else facts.fold(target.name)
+    return Target(target.level, facts.fold(target.database), name, target.column.lower())
+
+
+def _inside(reader: Reader, database: str, wanted: set[Target], facts: Facts) -> set[Target]:
+    found: set[Target] = set()
+    tables = sorted({target.name for target in wanted if target.level == TABLE})
+    if tables:
+        rows = reader.rows(_TABLES, [database, tables])
+        found |= {_folded(Target(TABLE, database, name), facts) for (name,) in rows}
+    tables = sorted({target.name for target in wanted if target.level == COLUMN})
+    if tables:
+        rows = reader.rows(_COLUMNS, [database, tables])
+        found |= {_folded(Target(COLUMN, database, name, column), facts) for name, column in rows}
+    if any(target.level in (PROCEDURE, FUNCTION) for target in wanted):
+        rows = reader.rows(_ROUTINES, [database])
+        found |= {_folded(Target(kind.lower(), database, name), facts) for kind, name in rows}
+    return found

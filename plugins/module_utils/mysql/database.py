@@ -21,9 +21,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import charsets
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import charsets, grant_items, grant_statements
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import lacking_rights
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Database, ServerState, Wanted
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Database, ServerState, Target, Wanted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import end_sessions, shown, step
 
 SYSTEM = frozenset({"mysql", "information_schema", "performance_schema", "sys", "ndbinfo"})
@@ -155,16 +156,40 @@ def _options(charset: str | None, collation: str | None) -> Joined:
 
 def _plan_drop(desired: DesiredDatabase, existing: Database | None, state: ServerState) -> Plan:
     """Plan the end of a database; its sessions are ended only where that was asked for."""
-    made = Plan(drops=True)
-    if existing is None:
-        return made
-    _require("DROP", "drop", state)
-    target = f"database {existing.name}"
-    made.differences.append(Difference("exists", "false", "true", destructive=True))
-    if existing.sessions and not desired.end_sessions:
-        text = f"{target} has {len(existing.sessions)} sessions; set end_sessions, or let them end"
-        raise DbopsError(Reason.IN_USE, text, field="end_sessions")
-    made.steps += end_sessions(existing.sessions, of=target, facts=state.facts, look_again=False)
-    drop = Statement("DROP DATABASE {}", Identifier(existing.name))
-    made.steps.append(step(Action.DROP, target, drop, before=existing.name, destructive=True))
+    made = Plan(drops=existing is not None)
+    if existing:
+        _require("DROP", "drop", state)
+        target = f"database {existing.name}"
+        made.differences.append(Difference("exists", "false", "true", destructive=True))
+        if existing.sessions and not desired.end_sessions:
+            text = f"{target} has {len(existing.sessions)} sessions; set end_sessions, or let them end"
+            raise DbopsError(Reason.IN_USE, text, field="end_sessions")
+        made.steps += end_sessions(existing.sessions, of=target, facts=state.facts, look_again=False)
+        drop = Statement("DROP DATABASE {}", Identifier(existing.name))
+        made.steps.append(step(Action.DROP, target, drop, before=existing.name, destructive=True))
+    _take_back(state.facts.fold(desired.name), state, made)
     return made
+
+
+def _take_back(database: str, state: ServerState, made: Plan) -> None:
+    """Add to MADE what ends the privileges on a database that declarations of ours gave; warn of others."""
+    left = []
+    for name, held in sorted(state.privileges_in.get(database, {}).items()):
+        ours: dict[Target, frozenset[str]] = {}
+        for one in state.declared.get(name.user, {}).values():
+            grant_items.merge(ours, one.privileges)
+        extra = {}
+        for target, words in held.items():
+            plain = target._replace(database=database)
+            mine = words & ours.get(plain, frozenset())
+            if mine and not lacking_rights(state, plain, mine):
+                extra[target] = mine
+            if words - extra.get(target, frozenset()):
+                left.append(str(name))
+        made.steps += grant_statements.revokes(name, extra, state.facts.dialect)
+    if left and (made.drops or made.steps):
+        shown_names = ", ".join(dict.fromkeys(left))
+        made.warnings.append(
+            f"{shown_names} keep privileges on the name {database} that no declaration gave; "
+            "they come alive again with a new database of that name"
+        )

@@ -48,6 +48,8 @@ class Dialect:
     several_default_roles: bool
     dual_password: bool
     failed_login_tracking: bool
+    has_dynamic_privileges: bool
+    """Whether components of the server bring privileges of their own."""
     highest_limit: int
     """Of resource limits."""
     connection_admin: str
@@ -87,6 +89,7 @@ def _mysql(version_number: int) -> Dialect:
         several_default_roles=True,
         dual_password=versions.has(versions.DUAL_PASSWORD, version_number),
         failed_login_tracking=versions.has(versions.FAILED_LOGIN, version_number),
+        has_dynamic_privileges=True,
         highest_limit=4294967295,
         connection_admin="CONNECTION_ADMIN",
         system_accounts=frozenset({"mysql.sys", "mysql.session", "mysql.infoschema"}),
@@ -112,6 +115,7 @@ def _mariadb(version_number: int) -> Dialect:
         several_default_roles=False,
         dual_password=False,
         failed_login_tracking=False,
+        has_dynamic_privileges=False,
         highest_limit=2147483647,
         connection_admin="CONNECTION ADMIN",
         system_accounts=frozenset({"mariadb.sys", "mysql.sys", "PUBLIC"}),

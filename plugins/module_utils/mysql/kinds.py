@@ -7,7 +7,13 @@ Read through mysql/server.py. To add a kind, write a planner beside user.py and 
 from __future__ import annotations
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import database, instance, user
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    database,
+    grant,
+    instance,
+    role,
+    user,
+)
 
 KINDS: dict[str, Kind] = {
     "database_instance": Kind(
@@ -25,6 +31,24 @@ KINDS: dict[str, Kind] = {
         observed=user.observed,
         exists=lambda desired, state: desired.name in state.accounts,
         predict=user.predict,
+    ),
+    "database_role": Kind(
+        thing="role",
+        wanted=role.wanted,
+        plan=role.plan,
+        observed=role.observed,
+        exists=lambda desired, state: desired.name in state.accounts,
+        predict=role.predict,
+    ),
+    "database_grant": Kind(
+        thing="grant",
+        wanted=grant.wanted,
+        plan=grant.plan,
+        observed=grant.observed,
+        # It is a declaration and nothing on the server: there is nothing to adopt.
+        exists=lambda _desired, _state: False,
+        predict=lambda _desired, _state: None,
+        locks=lambda desired: ("role", desired.grantee),
     ),
     "database": Kind(
         thing="database",

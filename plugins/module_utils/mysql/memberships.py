@@ -59,6 +59,8 @@ def plan_in_roles(
     memory: Mapping[str, Any],
     state: ServerState,
     made: Plan,
+    *,
+    activate: bool = True,
 ) -> None:
     """Add to MADE what gives MEMBER exactly the roles that it declares, and those that others declare for it.
 
@@ -72,7 +74,9 @@ def plan_in_roles(
         present = {grant.role.user for grant in _direct(one)}
         unwanted = {name for name in present - keep if declared is not None or name in given}
         work.change(one, give=set(declared or ()) - present, take=unwanted)
-    work.activate(keep)
+    # What a role has is active with it.
+    if activate:
+        work.activate({*(declared or ()), *work.there(others)})
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,45 @@ class Memberships:
                 difference = Difference(f"{self.field}.extra", "", grant.role.user, destructive=True)
                 self._add(Action.REVOKE, f"role {grant.role.user} from {one.name}", statement, difference)
 
+    def plan_set(
+        self,
+        declared: frozenset[str],
+        before: frozenset[str],
+        others: set[str],
+        problems: list[DbopsError],
+        *,
+        activate: bool,
+    ) -> frozenset[str]:
+        """Give what is DECLARED, and take what was given BEFORE and OTHERS do not declare.
+
+        What cannot be done goes to PROBLEMS. Gives what the ledger is to remember.
+        """
+        able: set[str] = set()
+        for name in sorted(declared):
+            try:
+                self.require_role(name)
+                for one in self.accounts:
+                    self.change(one, give={name} - {grant.role.user for grant in _direct(one)}, take=())
+                able.add(name)
+            except DbopsError as error:
+                problems.append(error)
+        kept: set[str] = set(able)
+        for name in sorted(before - declared - others):
+            try:
+                for one in self.accounts:
+                    self.change(one, give=(), take={name})
+            except DbopsError as error:
+                problems.append(error)
+                kept.add(name)
+        if activate:
+            self.activate(able | self.there(others))
+        return frozenset(kept)
+
+    def there(self, names: Iterable[str]) -> set[str]:
+        """Give those of these roles that all accounts have already."""
+        have = [{grant.role.user for grant in _direct(one)} for one in self.accounts]
+        return {name for name in names if all(name in those for those in have)}
+
     def activate(self, names: Iterable[str]) -> None:
         """Make these roles, and on MariaDB no others, active from the login of the member on."""
         wanted = sorted(names)
@@ -128,7 +171,9 @@ class Memberships:
         """Refuse with PrivilegeMissing where our account may not give or take ROLE."""
         facts = self.state.facts
         admin = facts.admin
-        if role in admin.administers:
+        # Who makes a role of MariaDB has it WITH ADMIN OPTION.
+        made = not facts.dialect.roles_are_accounts and role in self.state.made_roles
+        if role in admin.administers or made:
             return
         if facts.dialect.roles_are_accounts and (admin.may("ROLE_ADMIN") or admin.may("SUPER")):
             return

@@ -23,8 +23,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     apply,
     catalog,
-    catalog_accounts,
-    catalog_databases,
     ledger,
     locks,
     quoting,
@@ -32,12 +30,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector, Session
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.kinds import KINDS
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
-    Account,
-    Facts,
-    ServerState,
-    Wanted,
-)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.observing import Observing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Account, Facts, ServerState
 
 _LEASE_MARGIN = 30
 
@@ -55,7 +49,7 @@ class Server:
         self.entries: dict[tuple[str, str], Entry] = {}
         self.state: ServerState
         self._lease: locks.Lease | None = None
-        self._tried: dict[tuple[str, str], bool | None] = {}
+        self._observing = Observing(self.connector)
 
     def __enter__(self) -> Self:
         """Connect and read the server's facts."""
@@ -138,50 +132,7 @@ class Server:
         """
         if self.facts.pooler:
             return
-        wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in declared)
-        self._read_accounts(wanted)
-        self._read_databases(wanted)
-        for user in declared:
-            if isinstance(user, DesiredUser):
-                self._try_password(user)
-        if self.ledger:
-            things = [(thing, one.name) for one in declared if (thing := KINDS[one.kind].thing)]
-            for key in things:
-                self.entries.pop(key, None)
-            self.entries |= self.ledger.read(things)
-
-    def _read_accounts(self, wanted: Wanted) -> None:
-        if not wanted.users or not self.facts.admin.reads_accounts:
-            return
-        found = catalog_accounts.of_users(self.main, wanted.users, self.facts.dialect)
-        for user in wanted.users:
-            self.state.accounts.pop(user, None)
-        self.state.accounts |= found
-        administered = catalog.administers(self.main, self.facts.admin.acts_as, self.facts.dialect)
-        self.state.facts = replace(self.facts, admin=replace(self.facts.admin, administers=administered))
-        self.state.definitions |= catalog_accounts.definitions(
-            self.main, wanted.definers & found.keys(), self.facts.dialect.flavour
-        )
-
-    def _read_databases(self, wanted: Wanted) -> None:
-        if not wanted.databases:
-            return
-        if not self.state.collations:
-            self.state.collations, self.state.default_collations = catalog_databases.collations(self.main, self.facts)
-        for name in wanted.databases:
-            self.state.databases.pop(self.facts.fold(name), None)
-        self.state.databases |= catalog_databases.read(self.main, wanted.databases, self.facts)
-
-    def _try_password(self, user: DesiredUser) -> None:
-        """Where hashes tell nothing, one login tells whether the password is as declared."""
-        for account in self.state.of_user(user.name):
-            if logins.must_try(account, user):
-                key = (user.name, str(user.password))
-                if key not in self._tried:
-                    # Never twice with nothing changed in between: the server may count failures.
-                    self._tried[key] = logins.matches(self.connector, user)
-                tried = replace(account, password_matches=self._tried[key])
-                self.state.accounts[user.name][account.name.host] = tried
+        self._observing.look(declared, self.state, self.main, self.ledger, self.entries)
 
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""
@@ -213,7 +164,7 @@ class Server:
         closing: Callable[[], None] | None,
     ) -> None:
         """Send STEPS; see core.server."""
-        self._tried.clear()
+        self._observing.changing()
         apply.apply(steps, apply.Applying(self.main.send, self._keep_lock, stopped, committed), closing=closing)
 
     def _keep_lock(self) -> None:

@@ -223,6 +223,8 @@ class ServerState:
     """Of the databases asked for: everybody's privileges on exactly that name, and on what is in it."""
     targets: dict[Target, bool] = field(default_factory=dict)
     """Of the tables, columns and routines asked for: whether they are there."""
+    made_roles: frozenset[AccountName] = frozenset()
+    """Roles that check mode would have made."""
     dynamic_privileges: frozenset[str] = frozenset()
     """MySQL: those that the server's components have registered."""
     declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)

@@ -30,6 +30,20 @@ def shown(name: AccountName) -> str:
     return f"{quoted(name.user)}@{quoted(name.host)}" if name.host else quoted(name.user)
 
 
+def require_rights(facts: Facts) -> None:
+    """Refuse before anything is tried where accounts can be neither seen nor changed."""
+    admin = facts.admin
+    if not admin.reads_accounts:
+        text = f"{admin.name} may not read the server's tables of accounts: {admin.accounts_problem}"
+        raise DbopsError(Reason.PRIVILEGE_MISSING, text)
+    if not admin.may("CREATE USER"):
+        text = (
+            f"{admin.name} may not change accounts; an administrator can allow it: "
+            f"GRANT CREATE USER ON *.* TO {shown(admin.name)}"
+        )
+        raise DbopsError(Reason.PRIVILEGE_MISSING, text)
+
+
 def end_sessions(numbers: Iterable[int], *, of: str, facts: Facts, look_again: bool) -> list[Step]:
     """Give the steps that end the sessions with these NUMBERS. Raises DbopsError where our account may not."""
     ending = sorted(numbers)

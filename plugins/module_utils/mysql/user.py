@@ -27,7 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state impo
     ServerState,
     Wanted,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import shown
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import require_rights
 
 EVERYWHERE = "%"
 _REPORTED = (
@@ -79,20 +79,6 @@ def check_user(name: str, facts: Facts) -> None:
         raise DbopsError(Reason.ACCESS_DENIED, text, field="name")
     if name == facts.admin.name.user:
         raise DbopsError(Reason.ACCESS_DENIED, f"{name!r} is the account that manages this server", field="name")
-
-
-def require_rights(facts: Facts) -> None:
-    """Refuse before anything is tried where accounts can be neither seen nor made."""
-    admin = facts.admin
-    if not admin.reads_accounts:
-        text = f"{admin.name} may not read the server's tables of accounts: {admin.accounts_problem}"
-        raise DbopsError(Reason.PRIVILEGE_MISSING, text)
-    if not admin.may("CREATE USER"):
-        text = (
-            f"{admin.name} may not change accounts; an administrator can allow it: "
-            f"GRANT CREATE USER ON *.* TO {shown(admin.name)}"
-        )
-        raise DbopsError(Reason.PRIVILEGE_MISSING, text)
 
 
 def require_no_role(name: str, accounts: Any) -> None:

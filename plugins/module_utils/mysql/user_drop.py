@@ -41,6 +41,18 @@ def plan(desired: DesiredUser, state: ServerState) -> Plan:
     return made
 
 
+def plan_role(name: str, existing: Account | None, state: ServerState) -> Plan:
+    """Give the steps that remove a role. Raises DbopsError, with Blocked while it is a definer."""
+    made = Plan(drops=existing is not None)
+    if existing:
+        _require_no_definitions(name, [existing], state)
+        made.differences.append(Difference("exists", "false", "true", destructive=True))
+        native = existing.is_role or state.facts.dialect.roles_are_accounts
+        statement = Statement("DROP ROLE {}" if native else "DROP USER {}", account(existing.name))
+        made.steps.append(step(Action.DROP, f"role {name}", statement, destructive=True))
+    return made
+
+
 def plan_hosts(user: str, extra: Sequence[Account], state: ServerState, made: Plan) -> None:
     """Add to MADE what removes the EXTRA accounts of USER, which stays for other hosts."""
     if not extra:

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observe: all that some declared objects need, read together and anew into the state of the server.
+
+Called by mysql/server.py: once for a whole list, and again for single objects of it before and after they are
+changed. What the list declares is remembered from one look to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    catalog,
+    catalog_accounts,
+    catalog_databases,
+    catalog_grants,
+    declared,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.declared import Given, Thing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.kinds import KINDS
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.ledger import Ledger
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Declaration,
+    Reader,
+    ServerState,
+    Wanted,
+)
+
+
+@dataclass
+class Observing:
+    """The looks at one server."""
+
+    connector: Connector
+    _listed: dict[Thing, tuple[Owner | None, Given | None]] = field(default_factory=dict)
+    _by_grantee: dict[str, dict[Thing, Declaration]] = field(default_factory=dict)
+    _tried: dict[tuple[str, str], bool | None] = field(default_factory=dict, repr=False)
+
+    def look(
+        self,
+        objects: Sequence[Desired],
+        state: ServerState,
+        main: Reader,
+        book: Ledger | None,
+        entries: dict[Thing, Entry],
+    ) -> None:
+        """Read what OBJECTS need into STATE, and what the ledger (BOOK) says of them into ENTRIES."""
+        self._read_entries(objects, book, entries)
+        wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in objects if one.kind in KINDS)
+        self._read_accounts(wanted, state, main)
+        self._read_databases(wanted, state, main)
+        self._note(objects, state)
+        grantees = frozenset().union(*(declared.grantees(one) for one in objects))
+        holders = {name.user for held in state.privileges_in.values() for name in held}
+        self._read_declarations(grantees | holders if wanted.privileges_in else grantees, book, state)
+        for user in objects:
+            if isinstance(user, DesiredUser):
+                self._try_password(user, state)
+        # Somebody may have made and recorded one while we looked: then it has an entry as well, and not only exists.
+        self._read_entries([one for one in objects if one.owner_record and _thing(one) not in entries], book, entries)
+
+    def changing(self) -> None:
+        """Forget what passwords were tried: something is about to change."""
+        self._tried.clear()
+
+    def _read_entries(self, objects: Iterable[Desired], book: Ledger | None, entries: dict[Thing, Entry]) -> None:
+        things = [thing for one in objects if (thing := _thing(one))]
+        for known in things:
+            entries.pop(known, None)
+        if book:
+            entries |= book.read(things)
+
+    def _read_accounts(self, wanted: Wanted, state: ServerState, main: Reader) -> None:
+        admin, dialect = state.facts.admin, state.facts.dialect
+        if not wanted.users or not admin.reads_accounts:
+            return
+        found = catalog_accounts.of_users(main, wanted.users, dialect)
+        reading = wanted.privileges & found.keys()
+        if reading:
+            held = catalog_grants.of_users(main, reading, dialect)
+            for user in reading:
+                found[user] = {
+                    host: replace(one, privileges=held.get(one.name, {})) for host, one in found[user].items()
+                }
+        for user in wanted.users:
+            state.accounts.pop(user, None)
+        state.accounts |= found
+        state.definitions |= catalog_accounts.definitions(main, wanted.definers & found.keys(), dialect.flavour)
+        administered = catalog.administers(main, admin.acts_as, dialect)
+        state.facts = replace(state.facts, admin=replace(admin, administers=administered))
+        if dialect.has_dynamic_privileges and wanted.privileges and not state.dynamic_privileges:
+            state.dynamic_privileges = catalog_grants.dynamic(main)
+
+    def _read_databases(self, wanted: Wanted, state: ServerState, main: Reader) -> None:
+        if not wanted.databases:
+            return
+        if not state.collations:
+            state.collations, state.default_collations = catalog_databases.collations(main, state.facts)
+        for name in wanted.databases:
+            state.databases.pop(state.facts.fold(name), None)
+        state.databases |= catalog_databases.read(main, wanted.databases, state.facts)
+        if wanted.targets:
+            there = catalog_databases.targets(main, wanted.targets, state)
+            state.targets = {key: value for key, value in state.targets.items() if key not in wanted.targets} | there
+        if wanted.privileges_in and state.facts.admin.reads_accounts:
+            state.privileges_in |= catalog_grants.on_databases(main, wanted.privileges_in, state.facts)
+
+    def _note(self, objects: Iterable[Desired], state: ServerState) -> None:
+        """Remember what the list declares."""
+        for one in objects:
+            thing = _thing(one)
+            if not thing:
+                continue
+            before = self._listed.pop(thing, (None, None))[1]
+            if before:
+                self._by_grantee[before[0]].pop(thing, None)
+            given = declared.by_list(one, state.facts, state.dynamic_privileges)
+            self._listed[thing] = one.owner_record, given
+            if given:
+                self._by_grantee.setdefault(given[0], {})[thing] = given[1]
+
+    def _read_declarations(self, grantees: frozenset[str], book: Ledger | None, state: ServerState) -> None:
+        found: dict[str, dict[Thing, Declaration]] = {name: {} for name in grantees}
+        for entry in book.given_to(grantees) if book else ():
+            thing = (entry.kind, entry.name)
+            listed = self._listed.get(thing)
+            given = declared.by_entry(entry)
+            # What its owner declares now counts, not what it declared before.
+            if given and not (listed and listed[0] == entry.owner):
+                found[given[0]][thing] = given[1]
+        for name in grantees:
+            for thing, one in self._by_grantee.get(name, {}).items():
+                found[name][thing] = declared.joined(one, found[name].get(thing))
+        state.declared |= found
+
+    def _try_password(self, user: DesiredUser, state: ServerState) -> None:
+        """Where hashes tell nothing, one login tells whether the password is as declared."""
+        for account in state.of_user(user.name):
+            if not logins.must_try(account, user):
+                continue
+            key = (user.name, str(user.password))
+            if key not in self._tried:
+                # Never twice with nothing changed in between: the server may count failures.
+                self._tried[key] = logins.matches(self.connector, user)
+            state.accounts[user.name][account.name.host] = replace(account, password_matches=self._tried[key])
+
+
+def _thing(desired: Desired) -> Thing | None:
+    kind = KINDS.get(desired.kind)
+    return (kind.thing, desired.name) if kind and kind.thing else None
