@@ -28,12 +28,12 @@ def _one(entry: Mapping[str, Any]) -> Grant:
     return Grant(**{**entry, **lists, "privileges": words(entry["privileges"])})
 
 
-def words(privileges: Iterable[str]) -> tuple[str, ...]:
+def words(privileges: Iterable[str], *, field: str = "grants") -> tuple[str, ...]:
     """Give privileges in capitals with single blanks, each once. Raises DbopsError with InvalidSpec."""
     found = tuple(dict.fromkeys(" ".join(word.upper().split()) for word in privileges))
     if not found:
-        raise DbopsError(Reason.INVALID_SPEC, "privileges is empty", field="grants")
+        raise DbopsError(Reason.INVALID_SPEC, "privileges is empty", field=field)
     for word in found:
         if not _WORD.fullmatch(word):
-            raise DbopsError(Reason.INVALID_SPEC, f"{word!r} is not the name of a privilege", field="grants")
+            raise DbopsError(Reason.INVALID_SPEC, f"{word!r} is not the name of a privilege", field=field)
     return found

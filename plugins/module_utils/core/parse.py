@@ -194,7 +194,11 @@ def _grant(common: dict[str, Any], values: dict[str, Any]) -> Desired:
         grants=grants.read(values["grants"] or ()),
         default_privileges=tuple(
             DatabaseDefaultPrivilege(
-                one["database"], one["schema"], one["object_type"], grants.words(one["privileges"]), one["granted_by"]
+                one["database"],
+                one["schema"],
+                one["object_type"],
+                grants.words(one["privileges"], field="default_privileges"),
+                one["granted_by"],
             )
             for one in values["default_privileges"] or ()
         ),
@@ -231,6 +235,7 @@ _BUILDERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Desired]] = {
 
 
 def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
+    _require_mappings(spec, options)
     result = ArgumentSpecValidator(spec).validate(_without_nothing(spec, options))
     if result.error_messages:
         message = str(result.error_messages[0])
@@ -244,6 +249,18 @@ def _validate(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str
         raise DbopsError(Reason.INVALID_SPEC, text, field=field)
     parameters: dict[str, Any] = result.validated_parameters
     return parameters
+
+
+def _require_mappings(spec: argument_specs.Spec, options: Mapping[str, Any]) -> None:
+    """Refuse entries that are no mappings: Ansible's validator does not say of which option they are."""
+    for name, one in spec.items():
+        value = options.get(name)
+        if not one.get("options") or value is None:
+            continue
+        entries = [value] if one["type"] == "dict" else value
+        if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+            text = f"{name} must be a {'mapping' if one['type'] == 'dict' else 'list of mappings'}"
+            raise DbopsError(Reason.INVALID_SPEC, text, field=name)
 
 
 def _without_nothing(spec: argument_specs.Spec, options: Mapping[str, Any]) -> dict[str, Any]:
