@@ -139,8 +139,10 @@ class DatabaseAcls:
         return [one for one in self.objects.get(("function", target.schema), {}).values() if one.name == name]
 
     def owners(self) -> set[str]:
-        """The roles that own the database and what was read of it."""
-        return {self.owner, *(one.owner for group in self.objects.values() for one in group.values())}
+        """The roles that own the database and what was read of it, and those that gave something of it."""
+        objects = [self.database, *(one for group in self.objects.values() for one in group.values())]
+        givers = {entry.grantor for one in objects for those in one.entries.values() for entry in those}
+        return givers.union(one.owner for one in objects)
 
 
 def predicted(name: str, owner: str, schemas: Mapping[str, str]) -> DatabaseAcls:

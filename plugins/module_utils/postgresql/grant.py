@@ -170,13 +170,12 @@ class _Planning:
                 self.work.problems.append(error)
         keep = self.declares.roles.union(*(one.roles for one in self.others))
         for row in present:
-            if row.role not in self.before.roles - keep:
-                continue
-            try:
+            if row.role in self.before.roles - keep:
                 work.take(row)
-            except DbopsError as error:
-                self.work.problems.append(error)
-                self.kept = replace(self.kept, roles=self.kept.roles | {row.role})
+                if self.made.waits:
+                    self.kept = replace(self.kept, roles=self.kept.roles | {row.role})
+        if self.made.waits:
+            self.work.problems.append(self.made.waits)
 
     def _default_changes(self) -> list[default_privileges.Change]:
         """Give what has to change of default privileges, as far as it can."""

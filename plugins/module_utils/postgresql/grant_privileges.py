@@ -162,11 +162,16 @@ class Work:
         possible: list[tuple[Change, Name]] = []
         again: list[tuple[Change, Name]] = []
         gone = {(id(one.object), one.column, one.privilege, one.option) for one in extra}
-        for change in extra:
+        needed: set[str] = set()
+        # Who has passed on something in a schema must be able to get there to take it back: schemas come last.
+        for change in sorted(extra, key=lambda one: one.object.type == "schema"):
+            if change.object.type == "schema" and change.object.schema in needed:
+                continue
             for entry in change.object.entries.get(self.giving.grantee, ()):
                 if entry.column != change.column or change.privilege not in _concerned(entry, change):
                     continue
                 if self._blocked(change, entry):
+                    needed.add(change.object.schema)
                     continue
                 name = self._taker(there, change.object, entry, change)
                 if name is None:

@@ -95,8 +95,12 @@ class Memberships:
                 self._revoke(row, option="inherit")
 
     def take(self, row: Membership) -> None:
-        """End one membership."""
-        self._revoke(row)
+        """End one membership; where that is for others to do, say so once the rest is done."""
+        try:
+            self._revoke(row)
+        except DbopsError as error:
+            self.plan.differences.append(Difference(f"{self.field}.extra", "", row.role, destructive=True))
+            self.plan.waits = self.plan.waits or error
 
     def _has_options(self) -> bool:
         return versions.has(versions.MEMBERSHIP_OPTIONS, self.state.facts.version_number)

@@ -80,7 +80,7 @@ def _plan_grants(
         add_steps(work.database(name), name, state, made)
     inside = len(made.steps) > before
     add_steps(work.shared, None, state, made)
-    made.waits = together(work.problems)
+    made.waits = together([*([made.waits] if made.waits else ()), *work.problems])
     made.applied = {"in_roles": list(desired.in_roles or ())}
     remembered = grant_items.merge(work.remembered, items)
     if remembered:
