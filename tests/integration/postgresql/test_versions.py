@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
-from integration.postgresql.engine import Engine, owner, user
+from integration.postgresql.engine import Engine, grant, owner, role, user
+from integration.postgresql.shop import make_shop
 
 from localstack.postgresql import PostgreSQLServer
 from localstack.postgresql_binaries import PostgreSQLBinaries, installed
@@ -144,3 +146,48 @@ def test_the_life_of_a_database(engine: Engine) -> None:
     engine.four_runs(declared | {"state": "absent"}, *going)
     assert engine.server.query("SELECT 1 FROM pg_database WHERE datname = %s", [name]) == []
     assert engine.server.query("SELECT to_jsonb(m) - 'oid' FROM pg_auth_members m ORDER BY 1") == before
+
+
+@pytest.mark.feature("O01", "O02", "G01", "G02", "G04", "G05", "G06")
+def test_the_life_of_roles_and_grants(engine: Engine) -> None:
+    numbers = itertools.count()
+    shop = make_shop(engine, lambda word: f"{word} {engine.login.user} {next(numbers)}")
+    before = engine.server.query("SELECT to_jsonb(m) - 'oid' FROM pg_auth_members m ORDER BY 1")
+    group, app = "grp", "app"
+    everything = [
+        shop.entry("ALL"),
+        shop.entry("ALL", schema="app", grant_option=True),
+        shop.entry("SELECT", "UPDATE", schema="app", tables=["orders"], columns=["id", "note"]),
+        shop.entry("ALL", schema="app", sequences=["*"], functions=["*"]),
+    ]
+    default = {"database": shop.name, "schema": "app", "granted_by": shop.owner, "privileges": ["ALL"]}
+    declared = grant(
+        "g",
+        user=app,
+        dbops_owner=owner("g", kind="DatabaseGrant"),
+        roles=[group],
+        grants=everything,
+        default_privileges=[{**default, "object_type": one} for one in ("tables", "sequences", "functions", "types")],
+    )
+    objects = [
+        role(group, dbops_owner=owner(group, kind="DatabaseRole"), grants=[shop.entry("CREATE", schema="app")]),
+        user(app, password="x", dbops_owner=owner(app)),
+    ]
+    engine.four_runs(*objects, declared)
+    on_table = {word for what, word, _grantor, _option in shop.entries(app) if what == "app.orders"}
+    assert ("MAINTAIN" in on_table) == (engine.server.version >= 17)
+    assert shop.may(app, "CREATE TABLE app.mine ()"), "through its role"
+    assert shop.may(app, "DELETE FROM app.orders WHERE app.total(1) = nextval('app.numbers')")
+    fewer = {"roles": [], "grants": everything[2:3], "default_privileges": []}
+    engine.four_runs(declared | fewer)
+    assert shop.held(app) == {
+        "USAGE schema app",
+        *(f"{word} app.orders.{column}" for word in ("SELECT", "UPDATE") for column in ("id", "note")),
+    }
+    assert not shop.may(app, "CREATE TABLE app.mine ()")
+    gone = [one | {"state": "absent"} for one in (declared, *objects)]
+    engine.four_runs(*gone)
+    assert shop.held(app) == shop.held(group) == set()
+    assert engine.server.query("SELECT to_jsonb(m) - 'oid' FROM pg_auth_members m ORDER BY 1") == before
+    refused = engine.one(grant("h", role=shop.owner, grants=[shop.entry("MAINTAIN", schema="app")]), check=True)
+    assert refused["reason"] == (None if engine.server.version >= 17 else "Unsupported")
