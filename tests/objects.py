@@ -116,7 +116,9 @@ def wait_in_work(cluster: ControlPlane, namespace: str, name: str) -> None:
 
     def look() -> bool:
         body = get(cluster, "databaseuser", namespace, name) or {}
-        return any(one["type"] == "Reconciling" for one in body.get("status", {}).get("conditions", ()))
+        found = body.get("status", {}).get("conditions", ())
+        # With another reason it only waits for something.
+        return any(one["type"] == one["reason"] == "Reconciling" for one in found)
 
     wait_until(look, what=f"{name} is in work")
 
@@ -167,7 +169,7 @@ def wait_ready(cluster: ControlPlane, kind: str, namespace: str, *names: str, ti
     except TimeoutError as error:
         for name in names:
             body = get(cluster, kind, namespace, name) or {}
-            error.add_note(json.dumps({name: body.get("status"), "metadata": body.get("metadata")}, indent=1))
+            error.add_note(f"{name}: {(body.get('status') or {}).get('message')} {condition(body)}")
         raise
 
 

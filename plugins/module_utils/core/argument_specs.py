@@ -202,8 +202,18 @@ DATABASE_INSTANCE: Spec = {
 }
 """Observes only: version, identity, and what the admin account can and cannot do."""
 
+DATABASE_ACCESS: Spec = {
+    "name": {"type": "str"},
+    "database": {"type": "str", "required": True, "aliases": ["db"]},
+    "schema": {"type": "str"},
+    "table": {"type": "str", "required": True},
+    "privileges": {"type": "list", "elements": "str", "default": ["SELECT", "INSERT", "UPDATE", "DELETE"]},
+}
+"""Observes only: who may do what with a table, and through what."""
+
 KINDS: dict[str, Spec] = {
     "database_instance": DATABASE_INSTANCE,
+    "database_access": DATABASE_ACCESS,
     "database": DATABASE | OWNERSHIP,
     "database_user": DATABASE_USER | OWNERSHIP,
     "database_role": DATABASE_ROLE | OWNERSHIP,
@@ -231,6 +241,7 @@ ONLY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "database_role": (*_POSTGRESQL_ROLE, "reassign_owned_to"),
         "database_grant": ("default_privileges",),
+        "database_access": ("schema",),
         "grants": ("schema", "tables", "sequences", "functions"),
     },
     _MYSQL: {

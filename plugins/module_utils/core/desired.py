@@ -118,6 +118,16 @@ class DesiredInstance(Desired):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DesiredAccess(Desired):
+    """A question: who may do what with a table, and through what? Observed, never changed."""
+
+    database: str
+    table: str
+    schema: str | None = None
+    privileges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredDatabase(Desired):
     """A database; the fields are the options of argument_specs.DATABASE."""
 

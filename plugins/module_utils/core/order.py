@@ -74,14 +74,17 @@ def ordered(declared: Sequence[Desired]) -> list[Desired]:
 
 
 def _by_needs(declared: Sequence[Desired]) -> list[Desired]:
-    by_thing = {thing(one): one for one in declared}
+    by_thing: dict[Thing, list[Desired]] = {}
+    for one in declared:
+        by_thing.setdefault(thing(one), []).append(one)
     # A role may own a database and have privileges in it: then it comes first, and waits with those.
     for needed in (needs, _hard_needs):
         sorter: graphlib.TopologicalSorter[Thing] = graphlib.TopologicalSorter()
-        for key, one in by_thing.items():
-            sorter.add(key, *(other for other in sorted(needed(one)) if other in by_thing))
+        for key, claims in by_thing.items():
+            found = {other for one in claims for other in needed(one)}
+            sorter.add(key, *(other for other in sorted(found) if other in by_thing))
         try:
-            return [by_thing[key] for key in sorter.static_order()]
+            return [one for key in sorter.static_order() for one in by_thing[key]]
         except graphlib.CycleError:
             continue
     return list(declared)

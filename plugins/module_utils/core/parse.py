@@ -19,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DatabaseDefaultPrivilege,
     DefaultPrivilege,
     Desired,
+    DesiredAccess,
     DesiredDatabase,
     DesiredGrant,
     DesiredInstance,
@@ -49,22 +50,22 @@ def connection(options: Mapping[str, Any]) -> dict[str, Any]:
 def entries(objects: Sequence[Any], engine: str) -> list[Desired | Invalid]:
     """Read the OBJECTS of a list for a server of ENGINE, in their order.
 
-    A name that is claimed twice is wrong the second time.
+    A name that one owner claims twice is wrong the second time; the ledger arbitrates between two owners.
     """
     parsed: list[Desired | Invalid] = []
     refs: set[str] = set()
-    names: set[tuple[str, str]] = set()
+    names: set[tuple[order.Thing, Owner | None]] = set()
     for number, entry in enumerate(objects):
         one = _entry(entry, number, engine)
         if one.ref in refs:
             error = DbopsError(Reason.INVALID_SPEC, f"ref {one.ref!r} stands for two objects of the list", field="ref")
             one = Invalid(f"{one.ref}#{number}", error)
-        elif isinstance(one, Desired) and order.thing(one) in names:
+        elif isinstance(one, Desired) and (order.thing(one), one.owner_record) in names:
             text = f"{' '.join(order.thing(one))!r} is declared twice in the list"
             one = Invalid(one.ref, DbopsError(Reason.INVALID_SPEC, text, field="name"))
         refs.add(one.ref)
-        if isinstance(one, Desired):
-            names.add(order.thing(one))
+        if isinstance(one, Desired) and not isinstance(one, DesiredInstance):
+            names.add((order.thing(one), one.owner_record))
         parsed.append(one)
     return parsed
 
@@ -114,6 +115,11 @@ _ROLE_FIELDS = (
 
 def _instance(common: dict[str, Any], _values: dict[str, Any]) -> Desired:
     return DesiredInstance(**common)
+
+
+def _access(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    names = {name: values[name] for name in ("database", "schema", "table")}
+    return DesiredAccess(**common, **names, privileges=grants.words(values["privileges"], field="privileges"))
 
 
 def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
@@ -207,6 +213,8 @@ def _grant(common: dict[str, Any], values: dict[str, Any]) -> Desired:
 
 def _name(kind: str, values: Mapping[str, Any]) -> str:
     """Give the name of an object. One that gives privileges has none on the server, so it is that of its owner."""
+    if kind == "database_access":
+        return str(values["name"] or ".".join(values[one] for one in ("database", "schema", "table") if values[one]))
     if kind != "database_grant":
         return str(values["name"])
     if bool(values["user"]) == bool(values["role"]):
@@ -227,6 +235,7 @@ def _setting(value: Any) -> str | None:
 
 _BUILDERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Desired]] = {
     "database_instance": _instance,
+    "database_access": _access,
     "database": _database,
     "database_user": _user,
     "database_role": _role,

@@ -106,7 +106,7 @@ def test_a_crash_in_the_middle_of_work_leaves_no_process_and_the_work_is_done_af
         objects.wait_ready(crds, "databaseinstance", namespace, "main")
         server.pause()
         objects.apply(crds, objects.user(namespace, "app", "app", **mine))
-        wait_until(lambda: own.metric("dbops_queue_working") == 1, what="the user is in work")
+        objects.wait_in_work(crds, namespace, "app")
         own.kill()
         # The server does not answer all the while, so no run can end by having done its work.
         wait_until(lambda: own.run_processes() == [], what="no process of a run is left", timeout=15)
@@ -163,7 +163,7 @@ def test_what_is_in_work_ends_before_the_operator_does(
         objects.wait_ready(crds, "databaseinstance", namespace, "main")
         server.pause()
         objects.apply(crds, objects.user(namespace, "app", "app", **mine))
-        wait_until(lambda: own.metric("dbops_queue_working") == 1, what="the user is in work")
+        objects.wait_in_work(crds, namespace, "app")
         own.terminate()
         wait_until(lambda: "ending: finishing" in own.log_text(), what="the operator is ending")
         server.resume()
@@ -183,7 +183,7 @@ def test_work_that_does_not_end_does_not_hold_up_the_operator(
         objects.wait_ready(crds, "databaseinstance", namespace, "main")
         server.pause()
         objects.apply(crds, objects.user(namespace, "app", "app", **mine))
-        wait_until(lambda: own.metric("dbops_queue_working") == 1, what="the user is in work")
+        objects.wait_in_work(crds, namespace, "app")
         assert own.stop() == 0
         assert own.run_processes() == []
         assert own.run_folders() == []

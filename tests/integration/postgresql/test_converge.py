@@ -156,7 +156,8 @@ def test_a_writer_who_takes_no_lock(superuser_engine: Engine, unique: Unique) ->
                 try:
                     connection.execute(f"ALTER ROLE {name} SET jit = on")  # type: ignore[arg-type]
                     count += 1
-                except psycopg.errors.InternalError:
+                except (psycopg.errors.InternalError, psycopg.errors.UniqueViolation):
+                    # What somebody who takes no lock has to live with.
                     continue
         return count
 
@@ -187,6 +188,22 @@ def test_what_failed_in_the_same_run_matters_only_where_it_is_missing(engine: En
     )
     assert [one["reason"] for one in document["objects"]] == ["NotAdopted", "InvalidSpec", "DependencyNotReady", None]
     assert f"(database_user/{missing} failed in this run)" in document["objects"][2]["message"]
+
+
+@pytest.mark.feature("L08")
+def test_two_owners_in_one_list_are_told_apart(engine: Engine, unique: Unique) -> None:
+    """As they would be in two runs; who looks at a server is no claim at all."""
+    name = unique("app")
+    claims = [
+        {"kind": kind, "name": name, "ref": f"{kind}/{who}", "dbops_owner": owner(who), "end_sessions": True}
+        for kind in ("database_user", "database")
+        for who in ("first", "second")
+    ]
+    looks = [{"kind": "database_instance", "name": "main", "ref": f"look {number}"} for number in range(2)]
+    document = engine.run(*claims, *looks)
+    assert [one["reason"] for one in document["objects"]] == [None, "Conflict", None, "Conflict", None, None]
+    same = engine.run(user(name, dbops_owner=owner("first")), user(name, ref="again", dbops_owner=owner("first")))
+    assert [one["reason"] for one in same["objects"]] == [None, "InvalidSpec"]
 
 
 def test_somebody_made_it_meanwhile(superuser_engine: Engine, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> None:
