@@ -40,6 +40,7 @@ class Objects:
     brake: Mapping[str, int]
     cancelled: CancelCheck
     _created: set[tuple[str, str]] = field(default_factory=set)
+    _changed: bool = False
 
     def _stopped(self, desired: Desired) -> bool:
         return self.cancelled(companions.belongs_to(desired.ref))
@@ -51,6 +52,9 @@ class Objects:
             raise DbopsError(Reason.UNSUPPORTED, f"{desired.kind} is not served on this engine", field="kind")
         if kind.thing:
             self.server.require_direct()
+        elif self._changed:
+            # What is only looked at is looked at after what comes before it in the list.
+            self.server.observe([desired])
         try:
             planned, claimed = self._plan(kind, desired)
             result.differences, result.warnings = planned.differences, planned.warnings
@@ -127,6 +131,7 @@ class Objects:
     def _report(self, steps: Sequence[Step], result: ObjectResult) -> None:
         result.steps += [step.result(self.server.masked(step.statement)) for step in steps]
         result.changed = result.changed or any(step.changes for step in steps)
+        self._changed = self._changed or (result.changed and not self.check)
 
     def _change(self, kind: Kind, desired: Desired, result: ObjectResult) -> Plan:
         """Under the object's lock: look again, plan again, apply; and again where the plan asks for it.

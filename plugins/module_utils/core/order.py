@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
     Desired,
+    DesiredAccess,
     DesiredDatabase,
     DesiredGrant,
     DesiredRole,
@@ -68,9 +69,11 @@ _GOING = {"grant": 0, "database": 1, "role": 2, "server": 3}
 
 def ordered(declared: Sequence[Desired]) -> list[Desired]:
     """Give DECLARED in the order of work. Objects that need each other keep their order; the server will refuse."""
-    present = _by_needs([one for one in declared if one.present])
+    asked = [one for one in declared if isinstance(one, DesiredAccess)]
+    present = _by_needs([one for one in declared if one.present and not isinstance(one, DesiredAccess)])
     absent = [one for one in declared if not one.present]
-    return [*present, *sorted(absent, key=lambda one: _GOING[thing(one)[0]])]
+    # Who may do what is asked when all is done.
+    return [*present, *sorted(absent, key=lambda one: _GOING[thing(one)[0]]), *asked]
 
 
 def _by_needs(declared: Sequence[Desired]) -> list[Desired]:

@@ -18,6 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    access_catalog,
     catalog,
     catalog_databases,
     catalog_grants,
@@ -79,6 +80,7 @@ class Observing:
         self._read_effective(wanted, state, main)
         if wanted.settings:
             state.settings |= catalog.settings(main, wanted.settings, state.facts.admin)
+        state.access |= {name: access_catalog.read(self.inside, name) for name in wanted.access}
         for user in objects:
             if isinstance(user, DesiredUser):
                 self._try_password(user, state)

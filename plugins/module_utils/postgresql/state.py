@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.access_state import Access, TableName
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DatabaseAcls, DefaultAcl
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import (
     DefaultKey,
@@ -63,6 +64,8 @@ class Wanted:
     """Roles, and what their privileges on are to be read."""
     default_acls: frozenset[str] = frozenset()
     """Databases whose default privileges are to be read."""
+    access: frozenset[TableName] = frozenset()
+    """Tables of which all is to be read that decides who gets to them."""
     grantees: frozenset[str] = frozenset()
     """Roles of which it matters what other declarations give them."""
 
@@ -315,6 +318,8 @@ class ServerState:
     """Of the settings asked for those that the server knows, by their name in lower case."""
     acls: dict[str, DatabaseAcls] = field(default_factory=dict)
     """Databases in which privileges are declared, as far as these were asked for."""
+    access: dict[TableName, Access | DbopsError] = field(default_factory=dict)
+    """Tables that somebody asked about, or why they could not be read."""
     declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
     """What declarations give to the roles of interest, by these roles' names and by the ledger's names of the
     declarations (thing and name)."""
