@@ -13,6 +13,9 @@ from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
+PLAYBOOK = "ansible"
+"""Instead of a cluster: what a playbook declares under a word of its own."""
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -29,7 +32,7 @@ class Owner:
         if not value:
             return None
         if isinstance(value, str):
-            return cls(cluster="ansible", kind=kind, namespace=value, name=name)
+            return cls(cluster=PLAYBOOK, kind=kind, namespace=value, name=name)
         missing = [key for key in ("cluster", "kind", "namespace", "name") if not isinstance(value.get(key), str)]
         if missing:
             raise DbopsError(Reason.INVALID_SPEC, f"dbops_owner lacks {', '.join(missing)}", field="dbops_owner")

@@ -14,7 +14,12 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, grants, order
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import (
+    argument_specs,
+    circles,
+    grants,
+    order,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
     DatabaseDefaultPrivilege,
     DefaultPrivilege,
@@ -67,7 +72,8 @@ def entries(objects: Sequence[Any], engine: str) -> list[Desired | Invalid]:
         if isinstance(one, Desired) and not isinstance(one, DesiredInstance):
             names.add((order.thing(one), one.owner_record))
         parsed.append(one)
-    return parsed
+    wrong = circles.errors(one for one in parsed if isinstance(one, Desired))
+    return [Invalid(one.ref, wrong[one.ref]) if one.ref in wrong else one for one in parsed]
 
 
 def _entry(entry: Any, number: int, engine: str) -> Desired | Invalid:
