@@ -28,6 +28,7 @@ from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
 from dbops_operator.work import Priority, ServerTarget, Verdict
 from localstack.controlplane import ControlPlane
+from localstack.mysql import MySQLLogin
 from localstack.postgresql import Login, PostgreSQLServer
 
 Body = dict[str, Any]
@@ -150,6 +151,26 @@ class Operator:
         key = await self.create(
             "DatabaseInstance", name, {"engine": "postgres", "connection": connection, "postgres": {}, **spec}
         )
+        await self.run(key)
+        return key
+
+    async def mysql_instance(self, login: MySQLLogin, engine: str, name: str = "main") -> Key:
+        """A ready instance of a server of MySQL or MariaDB, with its TLS verified."""
+        await self.create_secret(f"{name}-admin", {"username": login.user, "password": login.password})
+        assert login.ca_certificate
+        await self.create_secret(f"{name}-tls", {"ca.crt": login.ca_certificate.read_text(encoding="utf-8")})
+        spec = {
+            "engine": engine,
+            "connection": {
+                "host": login.host,
+                "port": login.port,
+                "database": "mysql",
+                "secretRef": {"name": f"{name}-admin"},
+            },
+            "tls": {"enabled": True, "mode": "verify-full", "secretRef": {"name": f"{name}-tls"}},
+            "mysql": {},
+        }
+        key = await self.create("DatabaseInstance", name, spec)
         await self.run(key)
         return key
 

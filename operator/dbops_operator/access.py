@@ -240,7 +240,7 @@ def check_database(spec: DatabaseSpec, limits: Limits) -> None:
 def check_user(spec: DatabaseUserSpec, limits: Limits) -> None:
     """Refuse what a DatabaseUser of another namespace must not ask for."""
     _check_name(spec.username, limits, field="spec.username")
-    for role in memberships(spec) or ():
+    for role in memberships(spec, "postgres") or ():
         _check_role(role, limits, field="spec.postgres.inRoles")
     block = spec.postgres
     if not block:

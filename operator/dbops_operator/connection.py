@@ -14,15 +14,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from dbops_operator.api.database_instance import TLS, Connection, CredentialsSecretRef, DatabaseInstanceSpec
+from dbops_operator.api.database_instance import (
+    TLS,
+    Connection,
+    CredentialsSecretRef,
+    DatabaseInstanceSpec,
+    MySQLConnection,
+)
 from dbops_operator.settings import parse_duration
 
 Body = Mapping[str, Any]
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """From the most lenient to the strictest."""
-_DEFAULT_PORT = 5432
+_DEFAULT_PORTS = {"postgres": 5432, "mysql": 3306, "mariadb": 3306}
 _DEFAULT_DATABASE = "postgres"
+# `tls` of the MySQL block, as ssl_mode says it. Without verification a server could be anybody: that is `require`.
+_MYSQL_TLS = {"disabled": "disable", "preferred": "prefer", "required": "require", "skip-verify": "require"}
 # PostgreSQL's own way of writing a timeout; a bare number is milliseconds.
 _TIMEOUT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*")
 _TIMEOUT_UNITS = {None: 0.001, "us": 0.000001, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,11 +49,15 @@ def credentials_reference(connection: Connection) -> CredentialsSecretRef:
 
 
 def ssl_mode(spec: DatabaseInstanceSpec) -> str:
-    """How connections are encrypted: of `tls` and `postgres.sslMode` the stricter; `tls.enabled` never plain text."""
+    """How connections are encrypted: of `tls` and the engine's block the stricter; `tls.enabled` never plain text."""
     by_tls = "disable"
     if spec.tls and spec.tls.enabled:
         by_tls = spec.tls.mode if spec.tls.mode != "disable" else "require"
-    by_block = spec.postgres.ssl_mode if spec.postgres else "disable"
+    by_block = "disable"
+    if spec.engine == "postgres" and spec.postgres:
+        by_block = spec.postgres.ssl_mode
+    elif spec.engine != "postgres":
+        by_block = _MYSQL_TLS[spec.mysql.tls if spec.mysql else "preferred"]
     return max(by_tls, by_block, key=SSL_MODES.index)
 
 
@@ -88,19 +100,14 @@ def options(spec: DatabaseInstanceSpec, *, credentials: Body, tls: Body | None) 
     # A user name with a line break or blank around it is a typing error of `echo | base64`; passwords are exact.
     username = required_text(credentials, reference.keys.username if reference.keys else "username").strip()
     made: dict[str, Any] = {
-        "engine": "postgres",
+        "engine": spec.engine,
         "login_host": spec.connection.host,
-        "login_port": spec.connection.port or _DEFAULT_PORT,
+        "login_port": port(spec),
         "login_user": username,
         "login_password": required_text(credentials, reference.keys.password if reference.keys else "password"),
-        "login_db": spec.connection.database or _DEFAULT_DATABASE,
         "ssl_mode": ssl_mode(spec),
     }
-    if spec.postgres:
-        made["connect_timeout"] = spec.postgres.connect_timeout
-        made["application_name"] = spec.postgres.application_name
-        if spec.postgres.statement_timeout:
-            made["statement_timeout"] = statement_timeout(spec.postgres.statement_timeout)
+    made |= _of_postgres(spec) if spec.engine == "postgres" else _of_mysql(spec)
     if tls is not None and spec.tls is not None:
         made |= tls_material(spec.tls, tls, mode=made["ssl_mode"])
     elif made["ssl_mode"] in ("verify-ca", "verify-full"):
@@ -110,6 +117,37 @@ def options(spec: DatabaseInstanceSpec, *, credentials: Body, tls: Body | None) 
             field="spec.tls.secretRef",
         )
     return made
+
+
+def _of_postgres(spec: DatabaseInstanceSpec) -> dict[str, Any]:
+    made: dict[str, Any] = {"login_db": spec.connection.database or _DEFAULT_DATABASE}
+    if spec.postgres:
+        made["connect_timeout"] = spec.postgres.connect_timeout
+        made["application_name"] = spec.postgres.application_name
+        if spec.postgres.statement_timeout:
+            made["statement_timeout"] = statement_timeout(spec.postgres.statement_timeout)
+    return made
+
+
+def _of_mysql(spec: DatabaseInstanceSpec) -> dict[str, Any]:
+    if spec.mysql is None:
+        return {}
+    fields = {"connect_timeout": ("timeout",), "statement_timeout": ("read_timeout", "write_timeout")}
+    return {option: max(_seconds(spec.mysql, name) for name in names) for option, names in fields.items()}
+
+
+def _seconds(block: MySQLConnection, name: str) -> int:
+    text = getattr(block, name)
+    try:
+        return max(1, math.ceil(parse_duration(text)))
+    except ValueError as error:
+        field = f"spec.mysql.{name.partition('_')[0]}" + ("Timeout" if "_" in name else "")
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} is a duration such as 30s or 1m", field=field) from error
+
+
+def port(spec: DatabaseInstanceSpec) -> int:
+    """The server's port, or the engine's own."""
+    return spec.connection.port or _DEFAULT_PORTS[spec.engine]
 
 
 def tls_material(tls: TLS, secret: Body, *, mode: str) -> dict[str, str]:
@@ -140,4 +178,4 @@ def statement_timeout(text: str) -> int:
 
 def lane(spec: DatabaseInstanceSpec) -> str:
     """The name of the server, shared by all instances that point at it."""
-    return f"postgres://{spec.connection.host.lower()}:{spec.connection.port or _DEFAULT_PORT}"
+    return f"{spec.engine}://{spec.connection.host.lower()}:{port(spec)}"

@@ -184,6 +184,7 @@ class Place:
     """The instance's admin database: it exists wherever the instance does."""
     ssl_mode: str
     """The mode that connections of the operator use."""
+    engine: str = "postgres"
 
 
 def default_data(*, username: str, password: str, place: Place) -> dict[str, str]:
@@ -199,12 +200,16 @@ def default_data(*, username: str, password: str, place: Place) -> dict[str, str
 
 
 def uri(*, username: str, password: str, place: Place) -> str:
-    """The connection as libpq's URI."""
+    """The connection as libpq's URI, or as clients of MySQL and MariaDB take it."""
     host = f"[{place.host}]" if ":" in place.host else place.host
     who = f"{quote(username, safe='')}:{quote(password, safe='')}"
     # A mode that verifies needs the reader's own copy of the authority, whose path is not ours to know.
     mode = "require" if place.ssl_mode in ("verify-ca", "verify-full") else place.ssl_mode
-    return f"postgresql://{who}@{host}:{place.port}/{quote(place.database, safe='')}?sslmode={mode}"
+    where = f"{who}@{host}:{place.port}/{quote(place.database, safe='')}"
+    if place.engine != "postgres":
+        # Options behind the question mark differ from driver to driver.
+        return f"{place.engine}://{where}"
+    return f"postgresql://{where}?sslmode={mode}"
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,9 @@ async def server(context: Context, instance: Body) -> Server:
     """Read what is needed to reach the server of an INSTANCE. Raises DbopsError."""
     key = Key.of(instance)
     spec = parse_instance(instance)
-    if spec.engine != "postgres":
-        raise DbopsError(
-            Reason.UNSUPPORTED, f"engine {spec.engine} is not served yet; postgres is", field="spec.engine"
-        )
+    if spec.engine not in ("postgres", "mysql", "mariadb"):
+        text = f"engine {spec.engine} is not served; postgres, mysql and mariadb are"
+        raise DbopsError(Reason.UNSUPPORTED, text, field="spec.engine")
     access.check_host(spec.connection.host)
     reference = connection.credentials_reference(spec.connection)
     namespace = reference.namespace or key.namespace or context.settings.operator_namespace

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from dbops_operator.api import mysql_variables
 from dbops_operator.api.database_grant import DatabaseGrantSpec
 from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
 from dbops_operator.api.privileges import PostgresGrant
 from dbops_operator.api.variables import Options, given
 
 
-def database_role(spec: DatabaseRoleSpec) -> Options:
-    """A group role that is to exist."""
+def database_role(spec: DatabaseRoleSpec, engine: str) -> Options:
+    """A group role that is to exist on a server of ENGINE; what is for another one says nothing."""
     options: Options = {"kind": "database_role", "name": spec.role_name}
+    if engine != "postgres":
+        return options | mysql_variables.role(spec.mysql)
     if spec.postgres:
         options |= _postgres_role(spec.postgres)
     return given(options)
@@ -37,9 +40,11 @@ def absent_database_role(spec: DatabaseRoleSpec) -> Options:
     return {"kind": "database_role", "name": spec.role_name, "state": "absent"}
 
 
-def database_grant(spec: DatabaseGrantSpec, *, target: str) -> Options:
-    """What the user or role that is called TARGET on the server is to have."""
+def database_grant(spec: DatabaseGrantSpec, engine: str, *, target: str) -> Options:
+    """What the user or role that is called TARGET on a server of ENGINE is to have."""
     options: Options = {"kind": "database_grant", "user" if spec.user_ref else "role": target}
+    if engine != "postgres":
+        return options | mysql_variables.grants(spec.mysql)
     block = spec.postgres
     if block:
         options |= {

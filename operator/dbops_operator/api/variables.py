@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dbops_operator.api import mysql_variables
 from dbops_operator.api.database import DatabaseSpec, PostgresDatabase
 from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
 
@@ -21,14 +22,12 @@ def database_instance(name: str) -> Options:
     return {"kind": "database_instance", "name": name}
 
 
-def database(spec: DatabaseSpec) -> Options:
-    """A database that is to exist."""
-    options: Options = {
-        "kind": "database",
-        "name": spec.name,
-        "owner": spec.owner or None,
-        "ownership": _ownership(spec),
-    }
+def database(spec: DatabaseSpec, engine: str) -> Options:
+    """A database that is to exist on a server of ENGINE; what is for another one says nothing."""
+    options: Options = {"kind": "database", "name": spec.name}
+    if engine != "postgres":
+        return options | mysql_variables.database(spec.mysql)
+    options |= {"owner": spec.owner or None, "ownership": _ownership(spec)}
     if spec.postgres:
         options |= _postgres_database(spec.postgres)
     return given(options)
@@ -106,21 +105,23 @@ def _beside(name: str, suffix: str) -> str:
     return f"db_{name[: 63 - len('db__' + suffix)]}_{suffix}"
 
 
-def absent_database(spec: DatabaseSpec) -> Options:
+def absent_database(spec: DatabaseSpec, engine: str) -> Options:
     """A database that is to go; sessions in it are ended."""
     options = {"kind": "database", "name": spec.name, "state": "absent", "end_sessions": True}
-    return given({**options, "ownership": _ownership(spec)})
+    return given({**options, "ownership": _ownership(spec) if engine == "postgres" else None})
 
 
-def database_user(spec: DatabaseUserSpec, *, password: str) -> Options:
+def database_user(spec: DatabaseUserSpec, engine: str, *, password: str) -> Options:
     """A login that is to exist and to have PASSWORD, which is tried afterwards."""
     options: Options = {
         "kind": "database_user",
         "name": spec.username,
         "password": password,
         "verify_login": True,
-        "in_roles": memberships(spec),
+        "in_roles": memberships(spec, engine),
     }
+    if engine != "postgres":
+        return given(options | mysql_variables.user(spec.mysql, engine))
     if spec.postgres:
         options |= _postgres_user(spec.postgres)
     return given(options)
@@ -143,9 +144,9 @@ def _postgres_user(block: PostgresUser) -> Options:
     }
 
 
-def memberships(spec: DatabaseUserSpec) -> list[str] | None:
+def memberships(spec: DatabaseUserSpec, engine: str) -> list[str] | None:
     """Names of the roles that a login is to be a member of; None when the spec says nothing about it."""
-    in_roles = spec.postgres.in_roles if spec.postgres else None
+    in_roles = spec.postgres.in_roles if spec.postgres and engine == "postgres" else None
     if spec.roles is None and in_roles is None:
         return None
     return list(dict.fromkeys((*(spec.roles or ()), *(in_roles or ()))))

@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator import access, annotation, deletion, results, status
-from dbops_operator.api import variables
+from dbops_operator.api import mysql_variables, variables
 from dbops_operator.api.database import DATABASE, DatabaseSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
@@ -56,7 +56,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
-        options = variables.database(spec)
+        options = variables.database(spec, reached.server.spec.engine)
         if runs and ready_before and (policy is None or policy.mode != "correct"):
             # Only that: what differs on the server is for the drift policy to say.
             options = {"kind": "database", "name": spec.name}
@@ -86,6 +86,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         return Done(after=after)
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, "database", spec.name)
+    if reached.server.spec.engine != "postgres":
+        result.warnings += mysql_variables.database_remarks(spec.mysql)
     await _succeeded(context, body, spec, result, init_sql.missing(unread) if unread else init_sql.told(body, result))
     return Done(after=after)
 
@@ -117,7 +119,7 @@ async def _succeeded(
         message,
         fields={
             "database": {name: value for name, value in info.items() if value is not None},
-            "postgres": _postgres(facts) | _ownership(spec),
+            **(_postgres(spec, facts) if "lc_collate" in facts else _mysql(facts)),
             "initSQL": told,
             "drift": on_server.no_drift(),
             "deletionConfirmation": None,
@@ -146,8 +148,12 @@ def _ownership(spec: DatabaseSpec) -> dict[str, Any]:
     return {"ownership": {**names, "phase": "Ready"}}
 
 
-def _postgres(facts: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _mysql(facts: dict[str, Any]) -> dict[str, Any]:
+    return {"mysql": {"charset": facts.get("encoding") or "", "collation": facts.get("collation") or ""}}
+
+
+def _postgres(spec: DatabaseSpec, facts: dict[str, Any]) -> dict[str, Any]:
+    block = {
         "encoding": facts.get("encoding") or "",
         "collation": facts.get("lc_collate") or "",
         "installedExtensions": [
@@ -156,6 +162,7 @@ def _postgres(facts: dict[str, Any]) -> dict[str, Any]:
         ],
         "schemas": [one["name"] for one in (facts.get("schemas") or ())[: on_server.MAX_LISTED]],
     }
+    return {"postgres": block | _ownership(spec)}
 
 
 async def _delete(context: Context, body: Body) -> Verdict:
@@ -202,9 +209,10 @@ async def _drop(context: Context, body: Body) -> Verdict:
     what = f"database {body['spec'].get('name')}"
     try:
         spec = parse(DATABASE, body)
+        options = variables.absent_database(spec, on_server.engine(context, body, spec))
     except DbopsError as error:
         return await on_server.report_undropped(context, body, error, what=what)
-    options = variables.absent_database(spec) | {"dbops_owner": owner(context, body)}
+    options |= {"dbops_owner": owner(context, body)}
     body, _, failure = await on_server.drop(context, body, spec, options, what=what)
     if failure and not on_server.lets_go(body, failure):
         return await on_server.report_undropped(context, body, failure, what=what)

@@ -69,7 +69,9 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
-        options = grant_variables.database_grant(spec, target=target.name) | {"dbops_owner": owner(context, body)}
+        options = grant_variables.database_grant(spec, reached.server.spec.engine, target=target.name) | {
+            "dbops_owner": owner(context, body)
+        }
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Applying grants"
         )

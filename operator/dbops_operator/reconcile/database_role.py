@@ -53,7 +53,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
-        options = grant_variables.database_role(spec) | {
+        options = grant_variables.database_role(spec, reached.server.spec.engine) | {
             "dbops_owner": owner(context, body),
             "adopt": on_server.adopts(body, reached.server, name=spec.role_name, listed_in=annotation.ADOPT_ROLES),
         }

@@ -94,7 +94,7 @@ class _Refused(Exception):  # noqa: N818
 async def _converge(
     context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets, *, check: bool
 ) -> tuple[Body, ObjectResult]:
-    options = variables.database_user(spec, password=secrets.choice.password) | {
+    options = variables.database_user(spec, server.spec.engine, password=secrets.choice.password) | {
         "dbops_owner": owner(context, body),
         "adopt": on_server.adopts(body, server, name=spec.username, listed_in=annotation.ADOPT_USERS),
     }

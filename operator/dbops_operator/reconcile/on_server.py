@@ -219,6 +219,12 @@ async def failed(
     return await report_failure(context, body, error, report)
 
 
+def engine(context: Context, body: Body, spec: InstanceReferences) -> str:
+    """The engine of the server that an object is on. Raises DependencyNotReady where the instance is gone."""
+    key = resolve.instance_key(spec, body["metadata"]["namespace"])
+    return resolve.parse_instance(resolve.find_instance(context, key)).engine
+
+
 async def drop(
     context: Context, body: Body, spec: InstanceReferences, options: Mapping[str, Any], *, what: str, home: str = ""
 ) -> tuple[Body, ObjectResult | None, DbopsError | None]:

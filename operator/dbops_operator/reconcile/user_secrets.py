@@ -186,7 +186,9 @@ async def render(context: Context, body: Body, spec: DatabaseUserSpec, server: S
     place = credentials.Place(
         host=str(options["login_host"]),
         port=int(options["login_port"]),
-        database=str(options["login_db"]),
+        # MySQL and MariaDB need none to log in.
+        database=str(options.get("login_db") or server.spec.connection.database or ""),
+        engine=server.spec.engine,
         ssl_mode=str(options["ssl_mode"]),
     )
     password = secrets.choice.password

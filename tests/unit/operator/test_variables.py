@@ -14,14 +14,13 @@ from dbops_operator.api.model import parse
 REFERENCE = {"instanceRef": {"name": "main"}}
 
 
-def user(**spec: Any) -> dict[str, Any]:
-    return variables.database_user(
-        parse(DATABASE_USER, {"spec": {**REFERENCE, "username": "app", **spec}}), password="p"
-    )
+def user(engine: str = "postgres", **spec: Any) -> dict[str, Any]:
+    parsed = parse(DATABASE_USER, {"spec": {**REFERENCE, "username": "app", **spec}})
+    return variables.database_user(parsed, engine, password="p")
 
 
-def database(**spec: Any) -> dict[str, Any]:
-    return variables.database(parse(DATABASE, {"spec": {**REFERENCE, "name": "app", **spec}}))
+def database(engine: str = "postgres", **spec: Any) -> dict[str, Any]:
+    return variables.database(parse(DATABASE, {"spec": {**REFERENCE, "name": "app", **spec}}), engine)
 
 
 def test_a_user_without_a_block_declares_no_attribute() -> None:
@@ -103,9 +102,24 @@ def test_everything_of_a_database_arrives() -> None:
 def test_blocks_of_other_engines_are_ignored() -> None:
     assert database(mysql={}) == database()
     assert user(mysql={"requireSSL": True}) == user()
+    assert database("mysql", owner="o", postgres={"template": "template1"}) == database("mysql")
+    assert user("mysql", postgres={"superuser": True, "inRoles": ["r"]}) == user("mysql")
+
+
+def test_a_block_of_mysql_arrives() -> None:
+    made = database("mysql", mysql={"charset": "latin1", "collation": "latin1_bin"})
+    assert made == {"kind": "database", "name": "app", "encoding": "latin1", "collation": "latin1_bin"}
+    account = user("mysql", mysql={"allowedHosts": ["10.%"], "requireSSL": True, "failedLoginAttempts": 3})
+    assert (account["allowed_hosts"], account["require_ssl"], account["require_x509"]) == (["10.%"], True, False)
+    assert (account["plugin"], account["failed_login_attempts"]) == ("caching_sha2_password", 3)
+    # What MariaDB does not have means its default.
+    account = user("mariadb", mysql={})
+    assert account["allowed_hosts"] == ["%"]
+    assert not {"plugin", "failed_login_attempts", "password_lock_time"} & set(account)
 
 
 def test_options_are_those_of_the_modules() -> None:
     full = {"superuser": True, "inRoles": ["a"], "configParameters": {"a": "b"}, "defaultRole": "a"}
-    for options in (user(postgres=full), database(postgres={}), variables.database_instance("x")):
+    mine = (user(postgres=full), database(postgres={}), user("mysql", mysql={}), database("mariadb", mysql={}))
+    for options in (*mine, variables.database_instance("x")):
         assert set(options) - {"kind"} <= set(argument_specs.KINDS[options["kind"]])
