@@ -130,7 +130,7 @@ def _targets(entry: Grant) -> Iterator[Target]:
     for function in entry.functions:
         outer, dot, inner = function.partition(".")
         # Only where no schema is given: a name may have a dot.
-        if dot and entry.schema is None and "(" not in outer:
+        if dot and not entry.schema and "(" not in outer:
             yield Target(database, "function", outer, inner)
         else:
             yield Target(database, "function", schema, function)
@@ -148,12 +148,13 @@ def _check(entry: Grant) -> None:
     if entry.columns and EVERY in entry.tables:
         text = "columns need tables that are named: not all tables have the same"
         raise DbopsError(Reason.INVALID_SPEC, text, field=_FIELD)
-    names = (entry.database, entry.schema, *entry.tables, *entry.columns, *entry.sequences)
-    for name in names:
-        if name is not None:
-            check_name(name, field=_FIELD)
+    schemas = (entry.schema,) if entry.schema else ()
+    lists = {"schema": schemas, "tables": entry.tables, "columns": entry.columns, "sequences": entry.sequences}
+    for option, names in ({"database": (_database(entry),)} | lists).items():
+        for name in names:
+            check_name(name, field=_FIELD, what=f"grants[].{option}")
     if not all(entry.functions):
-        raise DbopsError(Reason.INVALID_SPEC, "a function has no name", field=_FIELD)
+        raise DbopsError(Reason.INVALID_SPEC, "grants[].functions is empty", field=_FIELD)
 
 
 def within(database: str, items: Mapping[Target, Mapping[str, bool]]) -> Items:

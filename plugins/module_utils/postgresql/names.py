@@ -13,18 +13,19 @@ MAX_BYTES = 63
 """NAMEDATALEN - 1; bytes of the server's encoding, which we take to be UTF-8."""
 
 
-def check_name(name: str, *, field: str) -> None:
-    """Refuse with InvalidSpec what no object on the server can be called."""
+def check_name(name: str, *, field: str, what: str | None = None) -> None:
+    """Refuse with InvalidSpec what no object on the server can be called; WHAT names it where FIELD does not."""
+    what = what or field
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        raise DbopsError(Reason.INVALID_SPEC, f"{field} is not valid text", field=field) from None
+        raise DbopsError(Reason.INVALID_SPEC, f"{what} is not valid text", field=field) from None
     if not name:
-        raise DbopsError(Reason.INVALID_SPEC, f"{field} is empty", field=field)
+        raise DbopsError(Reason.INVALID_SPEC, f"{what} is empty", field=field)
     if "\0" in name:
-        raise DbopsError(Reason.INVALID_SPEC, f"{field} contains a NUL character", field=field)
+        raise DbopsError(Reason.INVALID_SPEC, f"{what} contains a NUL character", field=field)
     if length > MAX_BYTES:
-        text = f"{field} {name[:20]!r}... is {length} bytes long; PostgreSQL keeps {MAX_BYTES}"
+        text = f"{what} {name[:20]!r}... is {length} bytes long; PostgreSQL keeps {MAX_BYTES}"
         raise DbopsError(Reason.INVALID_SPEC, text, field=field)
 
 
