@@ -55,6 +55,9 @@ class Engine:
         """Whether the account is not root."""
         return self.login.user != self.server.admin.user
 
+    denied = (pymysql.err.OperationalError, pymysql.err.ProgrammingError)
+    """What the driver raises where the server forbids something."""
+
     @property
     def old(self) -> bool:
         """Whether the server's own character set is not utf8mb4 yet."""
