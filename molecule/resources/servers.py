@@ -20,6 +20,9 @@ from pathlib import Path
 
 import yaml
 
+from localstack.mysql import MySQLServer
+from localstack.mysql_binaries import MARIADB_11_8, MYSQL_9_7
+from localstack.mysql_binaries import binaries as mysql_binaries
 from localstack.postgresql import PostgreSQLServer
 from localstack.postgresql_binaries import embedded, embedded_with_tls
 from localstack.processes import wait_until
@@ -54,17 +57,17 @@ def keep(folder: Path) -> None:
         threading.Thread(target=end_with, args=[int(os.environ["DBOPS_RUN"])], daemon=True).start()
     inventory, pid = folder / "inventory" / "servers.yml", folder / "servers.pid"
     with ExitStack() as stack:
-        servers = [stack.enter_context(PostgreSQLServer(binaries)) for binaries in (embedded_with_tls(), embedded())]
-        hosts = {
-            f"postgresql{server.version}": {
-                "server": server.admin.options(),
-                **{f"dbops_{name}": value for name, value in server.weak_admin().options().items()},
-            }
-            for server in servers
-        }
-        group = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        groups: dict[str, dict[str, object]] = {"postgresql": {}, "mysql": {}}
+        for binaries in (embedded_with_tls(), embedded()):
+            postgresql = stack.enter_context(PostgreSQLServer(binaries))
+            groups["postgresql"][f"postgresql{postgresql.version}"] = host(postgresql, "postgres")
+        for release in (MYSQL_9_7, MARIADB_11_8):
+            mysql = stack.enter_context(MySQLServer(mysql_binaries(release)))
+            groups["mysql"][mysql.engine] = host(mysql, mysql.engine)
+        everywhere = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory.touch(mode=0o600)
-        content = {"all": {"children": {"postgresql": {"hosts": hosts, "vars": group}}}}
+        children = {name: {"hosts": hosts} for name, hosts in groups.items()}
+        content = {"all": {"children": children, "vars": everywhere}}
         inventory.write_text(yaml.safe_dump(content), encoding="utf-8")
         pid.write_text(str(os.getpid()), encoding="ascii")
         print("ready", flush=True)
@@ -72,6 +75,12 @@ def keep(folder: Path) -> None:
         signal.sigwait(signals)
     inventory.unlink()
     pid.unlink()
+
+
+def host(server: PostgreSQLServer | MySQLServer, engine: str) -> dict[str, object]:
+    """Variables of a server's host."""
+    weak = {f"dbops_{name}": value for name, value in server.weak_admin().options().items()}
+    return {"server": server.admin.options(), "dbops_engine": engine, **weak}
 
 
 def end_with(run: int) -> None:

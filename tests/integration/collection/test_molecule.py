@@ -17,6 +17,7 @@ import pytest
 import yaml
 from ansible_runs import BIN
 
+from localstack.paths import cache_directory
 from localstack.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,6 +42,8 @@ def test_a_scenario_passes(scenario: str, tmp_path: Path) -> None:
         "DBOPS_RUN": str(os.getpid()),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        # Servers were fetched into the user's own cache before.
+        "XDG_CACHE_HOME": str(cache_directory().parent),
         "LC_ALL": "C.UTF-8",
         "MOLECULE_GLOB": "molecule/*/molecule.yml",
         "NO_COLOR": "1",
