@@ -65,7 +65,7 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
             before = declares
             if not desired.force:
                 _refuse_others(desired.grantee, before, others)
-                others = []
+            others = []
         declares = Declaration(desired.ref)
     return _plan(desired, accounts, declares, before, others, memory, state)
 

@@ -84,7 +84,7 @@ class Privileges:
         return False
 
     def _may_give(self, target: Target, words: frozenset[str]) -> bool:
-        """Whether our account may give (or take) WORDS; if not, that is one of the problems."""
+        """Whether our account may give (or take) all of WORDS; if not, that is one of the problems."""
         missing = lacking_rights(self.state, target, words)
         if not missing:
             return True

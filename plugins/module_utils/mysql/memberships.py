@@ -191,7 +191,8 @@ class Memberships:
 
     def _default_several(self, one: Account, wanted: Sequence[str]) -> None:
         present = {grant.role for grant in one.roles if grant.default}
-        missing = {self.require_role(name) for name in wanted} - present
+        have = {grant.role.user: grant.role for grant in one.roles}
+        missing = {have.get(name) or self.require_role(name) for name in wanted} - present
         if not missing:
             return
         taken = {difference.actual for difference in self.made.differences if difference.field.endswith(".extra")}
@@ -227,7 +228,7 @@ class Memberships:
             self.made.steps.append(step(Action.CREATE, f"role {name}", create, changes=False))
         present = {grant.role.user for grant in covering.roles} if covering else set()
         for role in sorted(set(wanted) - present):
-            self._require_admin(self.require_role(role))
+            self._require_admin(AccountName(role, ""))
             statement = Statement("GRANT {} TO {}", Identifier(role), Identifier(name.user))
             self.made.steps.append(step(Action.GRANT, f"role {role} to {name}", statement))
         for role in sorted(present - set(wanted)):
