@@ -161,8 +161,9 @@ def with_kubernetes(shell: Shell) -> None:
         _secret(shell, "postgres-admin", server.admin.user, server.admin.password)
         shell.run("kubectl", "apply", "-f", "examples/kubernetes")
         shell.run("kubectl", "wait", "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=60s",
-                  "databaseinstances,databases,databaseusers", "--all")  # fmt: skip
-        shell.run("kubectl", "get", "--namespace", NAMESPACE, "databaseinstances,databases,databaseusers")
+                  "databaseinstances,databases,databaseusers,databaseroles,databasegrants", "--all")  # fmt: skip
+        shell.run("kubectl", "get", "--namespace", NAMESPACE,
+                  "databaseinstances,databases,databaseusers,databaseroles,databasegrants")  # fmt: skip
         _log_in(shell)
         _mistake(shell, server)
         say("Taking the declarations away takes away what they made.")

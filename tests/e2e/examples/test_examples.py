@@ -23,6 +23,8 @@ WANTED = {
     "databaseinstance": ("main",),
     "database": ("orders",),
     "databaseuser": ("orders-app", "orders-owner"),
+    "databaserole": ("orders-reader",),
+    "databasegrant": ("orders-app",),
 }
 
 
@@ -87,7 +89,11 @@ def test_what_ansible_made_kubectl_takes_over_only_with_consent(
         "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=NotAdopted",
     )  # fmt: skip
     before = changed_on(server)[1]  # type: ignore[index]
-    adopt = {"adopt-users": "orders_owner,orders_app", "adopt-databases": "orders"}
+    adopt = {
+        "adopt-users": "orders_owner,orders_app",
+        "adopt-databases": "orders",
+        "adopt-roles": "orders_reader",
+    }
     annotations = [f"dbops.dbprovision.io/{name}={value}" for name, value in adopt.items()]
     crds.kubectl("annotate", "--namespace", NAMESPACE, "databaseinstance/main", *annotations)
     wait_all_ready(crds)
