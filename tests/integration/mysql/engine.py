@@ -58,10 +58,13 @@ class Engine:
     denied = (pymysql.err.OperationalError, pymysql.err.ProgrammingError)
     """What the driver raises where the server forbids something."""
 
-    @property
-    def old(self) -> bool:
-        """Whether the server's own character set is not utf8mb4 yet."""
-        return self.server.version.startswith("10.")
+    lost = (pymysql.err.OperationalError, pymysql.err.InterfaceError)
+    """What it raises where the session was ended."""
+
+    def own_ledger(self) -> Engine:
+        """Take away a ledger that somebody else could have prepared."""
+        self.query("DROP DATABASE IF EXISTS dbops")
+        return self
 
     def run(self, *objects: Mapping[str, Any], connection: Mapping[str, Any] | None = None, **request: Any) -> Document:
         """Converge OBJECTS; CONNECTION are options that differ."""
