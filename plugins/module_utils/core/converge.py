@@ -12,13 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, companions, order, parse
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import (
+    argument_specs,
+    companions,
+    engines,
+    order,
+    parse,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.objects import Objects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, document
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 Report = Callable[[ObjectResult], None]
 Work = Callable[[Desired, ObjectResult], None]
@@ -69,7 +74,7 @@ class _Run:
 
     def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
         options = parse.connection(self._request.get("connection") or {})
-        with _server(options) as server:
+        with engines.server(options) as server:
             server.observe(declared)
             objects = Objects(
                 server,
@@ -127,17 +132,6 @@ class _Run:
     def _final(self, result: ObjectResult) -> None:
         self._results[result.ref] = result
         self._report(result)
-
-
-def _server(options: Mapping[str, Any]) -> Server:
-    """Give the server of the engine that the options name; its driver is imported here and not before."""
-    if options["engine"] == "postgres":
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server as PostgreSQL
-
-        return PostgreSQL(options)
-    from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.server import Server as MySQL
-
-    return MySQL(options)
 
 
 def _brake(options: Mapping[str, Any] | None) -> dict[str, int]:
