@@ -10,7 +10,7 @@ class ModuleDocFragment:
 options:
   engine:
     description:
-      - What kind of server it is. Only V(postgres) is served by this release.
+      - What kind of server it is. Neither of V(mysql) and V(mariadb) is taken for the other.
     type: str
     choices: [postgres, mysql, mariadb]
     default: postgres
@@ -20,11 +20,11 @@ options:
     default: localhost
     aliases: [host]
   login_port:
-    description: Port of the server; without it the engine's own, 5432 for PostgreSQL.
+    description: Port of the server; without it the engine's own, 5432 or 3306.
     type: int
     aliases: [port]
   login_user:
-    description: The account to work as; without it C(postgres).
+    description: The account to work as; without it C(postgres), or C(root) on MySQL and MariaDB.
     type: str
   login_password:
     description:
@@ -32,10 +32,10 @@ options:
     type: str
   login_db:
     description:
-      - The database to log in to, C(postgres) if not given.
+      - PostgreSQL, the database to log in to, C(postgres) if not given.
     type: str
   login_unix_socket:
-    description: Folder of the server's unix socket, instead of O(login_host).
+    description: Folder of PostgreSQL's unix socket, or the socket of MySQL or MariaDB itself, instead of O(login_host).
     type: str
   ssl_mode:
     description:
@@ -74,4 +74,5 @@ options:
     default: dbops
 requirements:
   - psycopg >= 3.2 (PostgreSQL)
+  - PyMySQL >= 1.2 (MySQL, MariaDB)
 """
