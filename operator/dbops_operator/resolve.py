@@ -12,13 +12,13 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from dbops_operator import access, annotation, connection
 from dbops_operator.api.cluster_database_instance import CLUSTER_DATABASE_INSTANCE
-from dbops_operator.api.common import InstanceReferences
+from dbops_operator.api.common import ClusterInstanceRef, InstanceReferences
 from dbops_operator.api.database_instance import DATABASE_INSTANCE, DatabaseInstanceSpec
 from dbops_operator.api.model import parse
 from dbops_operator.client import NotFound
@@ -47,10 +47,22 @@ class Server:
         return str(self.target.connection["login_user"])
 
 
-def instance_key(spec: InstanceReferences, namespace: str) -> Key:
-    """Which instance an object of NAMESPACE refers to."""
+class ClusterReference(Protocol):
+    """The spec of a cluster-scoped kind, which names a ClusterDatabaseInstance."""
+
+    @property
+    def cluster_instance_ref(self) -> ClusterInstanceRef:
+        """The ClusterDatabaseInstance."""
+
+
+References = InstanceReferences | ClusterReference
+
+
+def instance_key(spec: References, namespace: str) -> Key:
+    """Which instance an object of NAMESPACE (none: a cluster-scoped one) refers to."""
     if spec.cluster_instance_ref:
         return Key("ClusterDatabaseInstance", "", spec.cluster_instance_ref.name)
+    assert isinstance(spec, InstanceReferences)
     assert spec.instance_ref
     return Key("DatabaseInstance", spec.instance_ref.namespace or namespace, spec.instance_ref.name)
 

@@ -174,8 +174,13 @@ def readiness(body: Body) -> tuple[str, bool]:
     return "Unknown", False
 
 
+_NAMING = frozenset(
+    {"Database", "DatabaseUser", "DatabaseRole", "ClusterDatabaseRole", "DatabaseGrant", "ClusterDatabaseGrant"}
+)
+
+
 def _named(body: Body) -> frozenset[Named]:
-    if body["kind"] not in ("Database", "DatabaseUser", "DatabaseRole", "DatabaseGrant"):
+    if body["kind"] not in _NAMING:
         return frozenset()
     spec = body.get("spec") or {}
     block = spec.get("postgres") or {}

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from dbops_operator.api import mysql_variables
+from dbops_operator.api.cluster_database_grant import ClusterDatabaseGrantSpec
+from dbops_operator.api.cluster_database_role import ClusterDatabaseRoleSpec
 from dbops_operator.api.database_grant import DatabaseGrantSpec
 from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
 from dbops_operator.api.privileges import PostgresGrant
 from dbops_operator.api.variables import Options, given
 
+GrantSpec = DatabaseGrantSpec | ClusterDatabaseGrantSpec
 
-def database_role(spec: DatabaseRoleSpec, engine: str) -> Options:
+
+def database_role(spec: DatabaseRoleSpec | ClusterDatabaseRoleSpec, engine: str) -> Options:
     """A group role that is to exist on a server of ENGINE; what is for another one says nothing."""
     options: Options = {"kind": "database_role", "name": spec.role_name}
     if engine != "postgres":
@@ -35,12 +39,12 @@ def _postgres_role(block: PostgresRole) -> Options:
     }
 
 
-def absent_database_role(spec: DatabaseRoleSpec) -> Options:
+def absent_database_role(spec: DatabaseRoleSpec | ClusterDatabaseRoleSpec) -> Options:
     """A group role that is to go."""
     return {"kind": "database_role", "name": spec.role_name, "state": "absent"}
 
 
-def database_grant(spec: DatabaseGrantSpec, engine: str, *, target: str) -> Options:
+def database_grant(spec: GrantSpec, engine: str, *, target: str) -> Options:
     """What the user or role that is called TARGET on a server of ENGINE is to have."""
     options: Options = {"kind": "database_grant", "user" if spec.user_ref else "role": target}
     if engine != "postgres":
@@ -78,6 +82,6 @@ def _postgres_grant(block: PostgresGrant) -> Options:
     )
 
 
-def absent_database_grant(spec: DatabaseGrantSpec, *, target: str) -> Options:
+def absent_database_grant(spec: GrantSpec, *, target: str) -> Options:
     """What the user or role that is called TARGET on the server is to lose."""
     return {"kind": "database_grant", "user" if spec.user_ref else "role": target, "state": "absent"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DatabaseGrant: privileges and memberships of one user or role, on the server that it lives on.
+"""DatabaseGrant and ClusterDatabaseGrant: privileges and memberships of one user or role, on the server it lives on.
 
 Waits for the user or role, gives what is declared, takes back what this object gave and no longer declares; the
 engine's ledger remembers that, and what other objects still declare.
@@ -7,20 +7,23 @@ engine's ledger remembers that, and what other objects still declare.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, deletion, results, status
+from dbops_operator import access, deletion, resolve, results, status
 from dbops_operator.api import grant_variables
-from dbops_operator.api.common import InstanceReferences
+from dbops_operator.api.cluster_database_grant import CLUSTER_DATABASE_GRANT, ClusterDatabaseGrantSpec
 from dbops_operator.api.database_grant import DATABASE_GRANT, DatabaseGrantSpec
-from dbops_operator.api.database_role import DATABASE_ROLE
 from dbops_operator.api.database_user import DATABASE_USER
+from dbops_operator.api.grant_variables import GrantSpec
 from dbops_operator.api.model import parse
+from dbops_operator.connection import lane
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import on_server, removal
+from dbops_operator.reconcile import database_role, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -31,6 +34,8 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
+from dbops_operator.resolve import References
+from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Verdict
 
 
@@ -39,8 +44,13 @@ class Target:
     """Who gets it: the object, its references to a server, and its name there."""
 
     body: Body
-    spec: InstanceReferences
+    spec: References
     name: str
+
+    @property
+    def home(self) -> str:
+        """Its namespace, if it has one."""
+        return str(self.body["metadata"].get("namespace", ""))
 
 
 async def reconcile(context: Context, key: Key) -> Verdict:
@@ -51,17 +61,20 @@ async def reconcile(context: Context, key: Key) -> Verdict:
 async def _reconcile(context: Context, body: Body) -> Verdict:
     if body["metadata"].get("deletionTimestamp"):
         return await _delete(context, body)
-    place: InstanceReferences | None = None
+    place: References | None = None
     try:
-        spec = parse(DATABASE_GRANT, body)
+        spec = _read(body)
         target = _target(context, body, spec)
         if target is None:
             raise DbopsError(Reason.DEPENDENCY_NOT_READY, f"Waiting for {_named(body, spec)}, which does not exist")
         place = target.spec
         if not settled(target.body):
             raise DbopsError(Reason.DEPENDENCY_NOT_READY, f"Waiting for {_named(body, spec)} to be ready")
-        reached = await on_server.reach(context, body, place, home=target.body["metadata"]["namespace"])
-        if reached.limits:
+        if isinstance(spec, ClusterDatabaseGrantSpec):
+            _check_server(context, spec, target)
+            place = spec
+        reached = await on_server.reach(context, body, place, home=target.home)
+        if reached.limits and isinstance(spec, DatabaseGrantSpec):
             access.check_grant(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
@@ -82,55 +95,123 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if check:
         await on_server.report_drift(context, body, result)
         return Done(after=after)
-    await _succeeded(context, body, spec, result)
+    await _succeeded(context, body, spec, result, options, target)
     return Done(after=after)
 
 
-def _reference(body: Body, spec: DatabaseGrantSpec) -> Key:
+def _read(body: Body) -> GrantSpec:
+    """The typed spec of a grant of either scope. Raises InvalidSpec."""
+    if body["kind"] == "DatabaseGrant":
+        return parse(DATABASE_GRANT, body)
+    spec = parse(CLUSTER_DATABASE_GRANT, body)
+    if bool(spec.user_ref) == bool(spec.role_ref):
+        text = "exactly one of spec.userRef and spec.roleRef must be given"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="spec.userRef")
+    return spec
+
+
+def _check_server(context: Context, spec: ClusterDatabaseGrantSpec, target: Target) -> None:
+    """Refuse a grant whose user or role lives on another server than the one that it names."""
+    keys = resolve.instance_key(spec, ""), resolve.instance_key(target.spec, target.home)
+    named, actual = (lane(resolve.parse_instance(resolve.find_instance(context, key))) for key in keys)
+    if named != actual:
+        text = f"the user or role is on {actual}, and spec.clusterInstanceRef names {named}"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="spec.clusterInstanceRef")
+
+
+def _reference(body: Body, spec: GrantSpec) -> Key:
     reference = spec.user_ref or spec.role_ref
     assert reference
-    kind = "DatabaseUser" if spec.user_ref else "DatabaseRole"
-    return Key(kind, reference.namespace or body["metadata"]["namespace"], reference.name)
+    namespace = reference.namespace or body["metadata"].get("namespace", "")
+    if spec.user_ref:
+        return Key("DatabaseUser", namespace, reference.name)
+    return Key("DatabaseRole" if namespace else "ClusterDatabaseRole", namespace, reference.name)
 
 
-def _named(body: Body, spec: DatabaseGrantSpec) -> str:
+def _named(body: Body, spec: GrantSpec) -> str:
     key = _reference(body, spec)
-    return f"{key.kind} {key.name}" if key.namespace == body["metadata"]["namespace"] else f"{key.kind} {key.ref}"
+    if key.namespace == body["metadata"].get("namespace", ""):
+        return f"{key.kind} {key.name}"
+    return f"{key.kind} {key.namespace}/{key.name}"
 
 
-def _target(context: Context, body: Body, spec: DatabaseGrantSpec) -> Target | None:
+def _target(context: Context, body: Body, spec: GrantSpec) -> Target | None:
     """Find the user or role. Raises AccessDenied when it is another namespace's and does not consent."""
     key = _reference(body, spec)
     context.depends(key)
     found = context.store.get(key)
     if found is None:
         return None
-    access.check_reference(found, reader=body["metadata"]["namespace"], settings=context.settings)
+    if body["kind"] == "DatabaseGrant":
+        access.check_reference(found, reader=body["metadata"]["namespace"], settings=context.settings)
     if spec.user_ref:
         user = parse(DATABASE_USER, found)
         return Target(dict(found), user, user.username)
-    role = parse(DATABASE_ROLE, found)
+    role = database_role.read(found)
     return Target(dict(found), role, role.role_name)
 
 
-async def _succeeded(context: Context, body: Body, spec: DatabaseGrantSpec, result: ObjectResult) -> None:
-    block = spec.postgres
-    roles = list(block.roles or ()) if block else []
-    direct = len(block.grants or ()) if block else 0
-    default = len(block.default_privileges or ()) if block else 0
+async def _succeeded(
+    context: Context, body: Body, spec: GrantSpec, result: ObjectResult, options: Mapping[str, Any], target: Target
+) -> None:
+    roles = list(options.get("roles") or ())
+    direct = len(options.get("grants") or ())
+    default = len(options.get("default_privileges") or ())
     message = "Grants are applied" if roles or direct or default else "Nothing is declared, so nothing is granted"
     report = results.success(
         "; ".join([message, *result.warnings]),
         fields={
             "appliedGrants": {"roles": roles, "directGrants": direct, "defaultPrivileges": default},
             "drift": on_server.no_drift(),
-        },
+        }
+        if body["kind"] == "DatabaseGrant"
+        else _of_cluster(spec, options, target),
+        conditions=_published(body),
         changed=result.changed,
     )
     if result.changed:
         note = f"Applied {len(roles)} roles and {direct} direct grants"
         await context.events.record(body, "Normal", "Applied", note)
     await status.write(context, body, report)
+
+
+_DETAILS = 20
+"""Entries of `details` in status."""
+
+
+def _of_cluster(spec: GrantSpec, options: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Status fields of the cluster-scoped kind."""
+    roles, entries = list(options.get("roles") or ()), list(options.get("grants") or ())
+    details = [
+        {
+            **{name: entry[name] for name in ("database", "schema") if entry.get(name)},
+            "privileges": entry["privileges"],
+            "status": "Applied",
+        }
+        for entry in entries[:_DETAILS]
+    ]
+    applied = {
+        "roles": roles,
+        "directGrants": len(entries),
+        "defaultPrivileges": len(options.get("default_privileges") or ()),
+        "applied": len(entries) + len(roles),
+        "failed": 0,
+        "details": details,
+    }
+    info = {
+        "type": "user" if spec.user_ref else "role",
+        "name": target.body["metadata"]["name"],
+        "namespace": target.home,
+        "resolvedUsername": target.name,
+    }
+    return {"appliedGrants": applied, "targetInfo": info, "drift": on_server.no_drift()}
+
+
+def _published(body: Body) -> list[Condition]:
+    """A condition that users of the published API look for."""
+    if body["kind"] == "DatabaseGrant":
+        return []
+    return [Condition("GrantsApplied", "True", RECONCILE_SUCCESS, "Everything is granted")]
 
 
 async def _delete(context: Context, body: Body) -> Verdict:
@@ -142,7 +223,7 @@ async def _delete(context: Context, body: Body) -> Verdict:
         return await removal.hold(context, body, decision, [])
     what = "what this object granted"
     try:
-        spec = parse(DATABASE_GRANT, body)
+        spec = _read(body)
         target = _target(context, body, spec)
     except DbopsError as error:
         return await on_server.report_undropped(context, body, error, what=what)
@@ -153,8 +234,8 @@ async def _delete(context: Context, body: Body) -> Verdict:
         await remove_finalizer(context, body)
         return Done()
     options = grant_variables.absent_database_grant(spec, target=target.name) | {"dbops_owner": owner(context, body)}
-    home = target.body["metadata"]["namespace"]
-    body, _, failure = await on_server.drop(context, body, target.spec, options, what=what, home=home)
+    place = spec if isinstance(spec, ClusterDatabaseGrantSpec) else target.spec
+    body, _, failure = await on_server.drop(context, body, place, options, what=what, home=target.home)
     if failure and not on_server.lets_go(body, failure):
         return await on_server.report_undropped(context, body, failure, what=what, event="RevokeFailed")
     if not failure:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DatabaseRole: a group role on a server, with its attributes, memberships and privileges.
+"""DatabaseRole and ClusterDatabaseRole: a group role on a server, with its attributes, memberships and privileges.
 
 Waits for its instance, applies the declaration once per generation, then compares and reports; drops the role when
 the object goes and its policy says so.
@@ -7,12 +7,14 @@ the object goes and its policy says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator import access, annotation, deletion, results, status
 from dbops_operator.api import grant_variables
+from dbops_operator.api.cluster_database_role import CLUSTER_DATABASE_ROLE, ClusterDatabaseRoleSpec
 from dbops_operator.api.database_role import DATABASE_ROLE, DatabaseRoleSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
@@ -28,7 +30,17 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
+from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Verdict
+
+RoleSpec = DatabaseRoleSpec | ClusterDatabaseRoleSpec
+
+
+def read(body: Mapping[str, Any]) -> RoleSpec:
+    """The typed spec of a role of either scope. Raises InvalidSpec."""
+    if body["kind"] == "ClusterDatabaseRole":
+        return parse(CLUSTER_DATABASE_ROLE, body)
+    return parse(DATABASE_ROLE, body)
 
 
 async def reconcile(context: Context, key: Key) -> Verdict:
@@ -43,9 +55,9 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     ready_before = settled(body)
     operation = "update role" if ready_before else "create role"
     try:
-        spec = parse(DATABASE_ROLE, body)
+        spec = read(body)
         reached = await on_server.reach(context, body, spec)
-        if reached.limits:
+        if reached.limits and isinstance(spec, DatabaseRoleSpec):
             access.check_role(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
@@ -73,7 +85,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     return Done(after=after)
 
 
-async def _succeeded(context: Context, body: Body, spec: DatabaseRoleSpec, result: ObjectResult) -> None:
+async def _succeeded(context: Context, body: Body, spec: RoleSpec, result: ObjectResult) -> None:
     before = (body.get("status") or {}).get("role") or {}
     created = bool(result.observed.get("created"))
     info: dict[str, Any] = {"name": spec.role_name}
@@ -81,7 +93,8 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseRoleSpec, resul
         info["createdAt"] = at
     report = results.success(
         "; ".join(["Role is ready", *result.warnings]),
-        fields={"role": info, "drift": on_server.no_drift(), "deletionConfirmation": None},
+        fields={"role": info, "drift": on_server.no_drift(), **_confirmed(body)},
+        conditions=_published(body),
         changed=result.changed,
     )
     if created:
@@ -89,10 +102,23 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseRoleSpec, resul
     await status.write(context, body, report)
 
 
+def _confirmed(body: Body) -> dict[str, None]:
+    # The cluster-scoped kind has no such field.
+    return {"deletionConfirmation": None} if body["kind"] == "DatabaseRole" else {}
+
+
+def _published(body: Body) -> list[Condition]:
+    """A condition that users of the published API look for."""
+    if body["kind"] == "DatabaseRole":
+        return []
+    return [Condition("RoleReady", "True", RECONCILE_SUCCESS, "The role is as declared")]
+
+
 async def _delete(context: Context, body: Body) -> Verdict:
     if not has_finalizer(body):
         return Done()
-    dependants = removal.dependants_of_role(context, Key.of(body))
+    # Nothing counts as a dependant of the cluster-scoped kind: its grants go with the role.
+    dependants = removal.dependants_of_role(context, Key.of(body)) if body["kind"] == "DatabaseRole" else []
     for child in dependants:
         context.depends(child)
     decision = deletion.decide(
@@ -117,7 +143,7 @@ async def _delete(context: Context, body: Body) -> Verdict:
 async def _drop(context: Context, body: Body) -> Verdict:
     what = f"role {body['spec'].get('roleName')}"
     try:
-        spec = parse(DATABASE_ROLE, body)
+        spec = read(body)
     except DbopsError as error:
         return await on_server.report_undropped(context, body, error, what=what)
     options = grant_variables.absent_database_role(spec) | {"dbops_owner": owner(context, body)}

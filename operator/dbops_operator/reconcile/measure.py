@@ -51,7 +51,7 @@ def _operation(body: Body, result: ObjectResult) -> str:
 def looked_for_drift(context: Context, body: Body, *, detected: bool) -> None:
     """Note a comparison with the server."""
     kind, metadata = body["kind"], body["metadata"]
-    context.metrics.drift_detected.labels(kind, metadata["name"], metadata["namespace"]).set(float(detected))
+    context.metrics.drift_detected.labels(kind, metadata["name"], metadata.get("namespace", "")).set(float(detected))
     if detected:
         context.metrics.drift_detections.labels(kind, "success", metadata["namespace"]).inc()
 

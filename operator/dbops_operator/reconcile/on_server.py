@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, ObjectResult
 from dbops_operator import access, annotation, deletion, resolve, results, status
-from dbops_operator.api.common import DriftPolicy, InstanceReferences
+from dbops_operator.api.common import DriftPolicy
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
 from dbops_operator.reconcile import measure, removal
@@ -32,12 +32,12 @@ class Reached:
     limits: access.Limits | None
 
 
-async def reach(context: Context, body: Body, spec: InstanceReferences, *, home: str = "") -> Reached:
+async def reach(context: Context, body: Body, spec: resolve.References, *, home: str = "") -> Reached:
     """Find the instance, check that it consents and is ready, and read how to reach it. Raises DbopsError.
 
     HOME is the namespace of the object whose references SPEC has, if that is another one.
     """
-    namespace = body["metadata"]["namespace"]
+    namespace = body["metadata"].get("namespace", "")
     instance = resolve.find_instance(context, resolve.instance_key(spec, home or namespace))
     foreign = resolve.check_consent(context, instance, body["kind"], namespace)
     resolve.require_ready(instance)
@@ -84,7 +84,7 @@ def wake_waiting(context: Context, instance: Key, thing: str, name: str) -> None
     """Have those looked at that name a THING of this server: it was not there before, and they may wait for it."""
     for body in context.store.naming(thing, name):
         # A grant is on the server of whom it is for.
-        if body["kind"] == "DatabaseGrant" or removal.refers(body, instance):
+        if body["kind"].endswith("DatabaseGrant") or removal.refers(body, instance):
             context.wake(Key.of(body), Priority.DEPENDENCY)
 
 
@@ -100,7 +100,7 @@ def adopts(body: Body, server: Server, *, name: str, listed_in: str) -> bool:
     """Whether the instance's owner consents to taking over what exists under NAME on the server."""
     if name in annotation.words(server.body, listed_in):
         return True
-    same = server.key.namespace == body["metadata"]["namespace"]
+    same = server.key.namespace == body["metadata"].get("namespace", "")
     return same and annotation.flag(body, annotation.ADOPT)
 
 
@@ -197,7 +197,7 @@ _OF_THE_SERVER = (
 async def failed(
     context: Context,
     body: Body,
-    spec: InstanceReferences | None,
+    spec: resolve.References | None,
     error: DbopsError,
     *,
     operation: str,
@@ -211,7 +211,7 @@ async def failed(
     SYNCED and PHASE stand in the place of what follows from the error's reason.
     """
     if spec and error.reason in _OF_THE_SERVER:
-        context.wake(resolve.instance_key(spec, body["metadata"]["namespace"]), Priority.DEPENDENCY)
+        context.wake(resolve.instance_key(spec, body["metadata"].get("namespace", "")), Priority.DEPENDENCY)
     conditions = [Condition("Synced", "False", synced or error.reason.value, error.message), *(extra or [])]
     if error.reason is not Reason.DEPENDENCY_NOT_READY and status.condition(body, "DependenciesReady"):
         conditions.append(Condition("DependenciesReady", "True", RECONCILE_SUCCESS, "The instance is ready"))
@@ -219,18 +219,18 @@ async def failed(
     return await report_failure(context, body, error, report)
 
 
-def engine(context: Context, body: Body, spec: InstanceReferences) -> str:
+def engine(context: Context, body: Body, spec: resolve.References) -> str:
     """The engine of the server that an object is on. Raises DependencyNotReady where the instance is gone."""
     key = resolve.instance_key(spec, body["metadata"]["namespace"])
     return resolve.parse_instance(resolve.find_instance(context, key)).engine
 
 
 async def drop(
-    context: Context, body: Body, spec: InstanceReferences, options: Mapping[str, Any], *, what: str, home: str = ""
+    context: Context, body: Body, spec: resolve.References, options: Mapping[str, Any], *, what: str, home: str = ""
 ) -> tuple[Body, ObjectResult | None, DbopsError | None]:
     """Drop the outside thing. Gives the body, the engine's result if there is one, and the error if it failed."""
     try:
-        key = resolve.instance_key(spec, home or body["metadata"]["namespace"])
+        key = resolve.instance_key(spec, home or body["metadata"].get("namespace", ""))
         server = await resolve.server(context, resolve.find_instance(context, key))
         body, result = await converge(context, body, server, options, announce=f"Dropping {what}")
     except DbopsError as error:

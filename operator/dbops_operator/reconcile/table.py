@@ -16,8 +16,11 @@ from dbops_operator.reconcile import (
 
 RECONCILERS: Reconcilers = dict.fromkeys(KINDS, unsupported.reconcile) | {
     "DatabaseInstance": database_instance.reconcile,
+    "ClusterDatabaseInstance": database_instance.reconcile,
     "Database": database.reconcile,
     "DatabaseUser": database_user.reconcile,
     "DatabaseRole": database_role.reconcile,
+    "ClusterDatabaseRole": database_role.reconcile,
     "DatabaseGrant": database_grant.reconcile,
+    "ClusterDatabaseGrant": database_grant.reconcile,
 }

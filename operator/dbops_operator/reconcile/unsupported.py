@@ -33,8 +33,8 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             return Done()
     error = DbopsError(
         Reason.UNSUPPORTED,
-        f"{kind} is not served by this version of the operator; DatabaseInstance, Database, DatabaseUser, DatabaseRole "
-        "and DatabaseGrant are. Nothing was done for this object",
+        f"{kind} is not served by this version of the operator, which makes no backups yet. "
+        "Nothing was done for this object",
     )
     await status.write(context, body, results.failure(error, phase=_PHASES.get(kind, "Failed")))
     return Human(Reason.UNSUPPORTED)

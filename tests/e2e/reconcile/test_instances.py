@@ -111,8 +111,8 @@ async def test_a_missing_secret_is_waited_for(operator: Operator, postgres: Post
 
 
 async def test_other_engines_are_unsupported(operator: Operator) -> None:
-    connection = {"host": "localhost", "port": 3306, "database": "mysql", "secretRef": {"name": "x"}}
-    key = await operator.create("DatabaseInstance", "main", {"engine": "mysql", "connection": connection})
+    connection = {"host": "localhost", "port": 9000, "database": "default", "secretRef": {"name": "x"}}
+    key = await operator.create("DatabaseInstance", "main", {"engine": "clickhouse", "connection": connection})
     assert isinstance(await operator.run(key), Human)
     assert await operator.ready(key) == ("False", "Unsupported")
     await operator.delete(key)
@@ -269,8 +269,7 @@ async def test_a_secret_that_is_not_referred_to_any_more_is_let_go(
 @pytest.mark.parametrize(
     ("kind", "spec"),
     [
-        ("ClusterDatabaseGrant", {"clusterInstanceRef": {"name": "main"}}),
-        ("ClusterDatabaseRole", {"clusterInstanceRef": {"name": "main"}, "roleName": "r"}),
+        ("DatabaseBackup", {"databaseRef": {"name": "d"}, "storage": {"type": "pvc", "pvc": {"claimName": "c"}}}),
     ],
 )
 async def test_kinds_that_nobody_serves_say_so(
