@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may do what with a table, and through what: from lists, ownership and memberships to ways; pure.
 
-Called through the table of kinds.py, with what access_catalog.py has read. A way begins at whom the right was given
+Called through the table of kinds.py, with what catalog_access.py has read. A way begins at whom the right was given
 (an entry of the table's list or of a column's, its owner, a predefined role, PUBLIC) and leads over memberships to
 who has it. It is at hand where every membership on it inherits; else it takes a SET ROLE first.
 https://www.postgresql.org/docs/current/ddl-priv.html

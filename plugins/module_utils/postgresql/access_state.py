@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A table with all that decides who may do what with it, as plain values.
 
-Filled by access_catalog.py, read by access.py.
+Filled by catalog_access.py, read by access.py.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class AclObject:
     """Of the columns that were asked for those that are there."""
     usable: bool = True
     """Of a schema: whether the admin account may name what is in it."""
-    options: frozenset[str] = frozenset()
-    """What the admin account may pass on without acting as the owner."""
+    options: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What roles may pass on that are not the owner."""
     entries: dict[str, tuple[AclEntry, ...]] = field(default_factory=dict)
     """By grantee, for those of interest. An owner has what the owner's entry says, which is all unless revoked."""
     passed_on: dict[str, tuple[Dependent, ...]] = field(default_factory=dict)
@@ -139,10 +139,10 @@ class DatabaseAcls:
         return [one for one in self.objects.get(("function", target.schema), {}).values() if one.name == name]
 
     def owners(self) -> set[str]:
-        """The roles that own the database and what was read of it, and those that gave something of it."""
+        """The roles that own the database and what was read of it, and those that gave something of it or could."""
         objects = [self.database, *(one for group in self.objects.values() for one in group.values())]
         givers = {entry.grantor for one in objects for those in one.entries.values() for entry in those}
-        return givers.union(one.owner for one in objects)
+        return givers.union(*(one.options for one in objects), (one.owner for one in objects))
 
 
 def predicted(name: str, owner: str, schemas: Mapping[str, str]) -> DatabaseAcls:

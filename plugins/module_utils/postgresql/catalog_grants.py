@@ -2,9 +2,8 @@
 """Observe: who holds what on databases, schemas, tables, columns, sequences and routines, of what was asked for.
 
 Called by postgresql/server.py; fills the state with the plain values of acls.py. One query for all databases, and
-two or three in a session of each database that something inside of was asked for, however many grants there are.
+two in a session of each database that something inside of was asked for, however many grants there are.
 The lists of the catalogs are read, not has_*_privilege(): what a role has through PUBLIC is not its own.
-https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-ACLITEM-FN-TABLE
 """
 
 from __future__ import annotations
@@ -13,7 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import acls, catalog_databases, routines
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    aclitems,
+    acls,
+    catalog_databases,
+    routines,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import (
     AclEntry,
     AclObject,
@@ -24,97 +28,62 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PUBLIC, known
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Reader, ServerState, Wanted
 
-# What the admin account may pass on by a grant option of its own; a superuser always acts as the owner.
-_OPTIONS = """
-CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN '{{}}'
-     ELSE ARRAY(SELECT DISTINCT x.privilege_type FROM aclexplode({acl}) x
-                WHERE x.is_grantable AND x.grantee <> {owner} AND pg_has_role(x.grantee, 'USAGE')) END
+# Every object with its list as text: a list that was never changed is the default of its type.
+_DATABASES = """
+SELECT 'database', d.oid, '', d.datname, pg_get_userbyid(d.datdba), '{}'::text[], '{}'::text[], '{}'::text[],
+       '{}'::text[], true, coalesce(d.datacl, acldefault('d', d.datdba))::text[], d.datallowconn
+FROM pg_database d WHERE d.datname = ANY(%(names)s)
 """
 
-_DATABASES = f"""
-SELECT 'database', d.oid, d.datname, '', pg_get_userbyid(d.datdba), '{{}}'::text[], '{{}}'::text[], '{{}}'::text[],
-       '{{}}'::text[], true, {_OPTIONS.format(acl="d.datacl", owner="d.datdba")}, d.datallowconn
-FROM pg_database d WHERE d.datname = ANY(%(names)s)
-"""  # noqa: S608 (constants)
-
-_SCHEMAS = f"""
-SELECT 'schema', n.oid, n.nspname, '', pg_get_userbyid(n.nspowner), '{{}}'::text[], '{{}}'::text[], '{{}}'::text[],
-       '{{}}'::text[], has_schema_privilege(n.oid, 'USAGE'), {_OPTIONS.format(acl="n.nspacl", owner="n.nspowner")}
+_SCHEMAS = """
+SELECT 'schema', n.oid, n.nspname, '', pg_get_userbyid(n.nspowner), '{}'::text[], '{}'::text[], '{}'::text[],
+       '{}'::text[], has_schema_privilege(n.oid, 'USAGE'), coalesce(n.nspacl, acldefault('n', n.nspowner))::text[]
 FROM pg_namespace n WHERE n.nspname = ANY(%(schemas)s)
-"""  # noqa: S608 (constants)
+"""
 
-_RELATIONS = f"""
-SELECT a.type, c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner), '{{}}'::text[], '{{}}'::text[],
-       '{{}}'::text[],
-       CASE WHEN cardinality(%(columns)s::text[]) = 0 THEN '{{}}' ELSE ARRAY(
+_RELATIONS = """
+SELECT a.type, c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner), '{}'::text[], '{}'::text[], '{}'::text[],
+       CASE WHEN cardinality(%(columns)s::text[]) = 0 THEN '{}' ELSE ARRAY(
            SELECT attname::text FROM pg_attribute
            WHERE attrelid = c.oid AND attnum <> 0 AND NOT attisdropped AND attname = ANY(%(columns)s)) END,
-       true, {_OPTIONS.format(acl="c.relacl", owner="c.relowner")}
+       true, coalesce(c.relacl, acldefault(a.letter, c.relowner))::text[]
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END) a (type)
+CROSS JOIN LATERAL (SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END,
+                           (CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char") a (type, letter)
 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
   AND ((a.type, n.nspname::text, c.relname::text) IN (SELECT * FROM asked)
        OR (a.type, n.nspname::text, '*') IN (SELECT * FROM asked))
-"""  # noqa: S608 (constants)
+"""
 
-_ROUTINES = f"""
+_ROUTINES = """
 SELECT 'function', p.oid, n.nspname, p.proname, pg_get_userbyid(p.proowner), t.schemas, t.names, t.formatted,
-       '{{}}'::text[], true, {_OPTIONS.format(acl="p.proacl", owner="p.proowner")}
+       '{}'::text[], true, coalesce(p.proacl, acldefault('f', p.proowner))::text[]
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(ns.nspname::text ORDER BY o.n), '{{}}') AS schemas,
-           coalesce(array_agg(ty.typname::text ORDER BY o.n), '{{}}') AS names,
-           coalesce(array_agg(format_type(o.oid, NULL) ORDER BY o.n), '{{}}') AS formatted
+    SELECT coalesce(array_agg(ns.nspname::text ORDER BY o.n), '{}') AS schemas,
+           coalesce(array_agg(ty.typname::text ORDER BY o.n), '{}') AS names,
+           coalesce(array_agg(format_type(o.oid, NULL) ORDER BY o.n), '{}') AS formatted
     FROM unnest(p.proargtypes) WITH ORDINALITY o (oid, n)
     JOIN pg_type ty ON ty.oid = o.oid JOIN pg_namespace ns ON ns.oid = ty.typnamespace) t
 WHERE ('function', n.nspname::text, p.proname::text) IN (SELECT * FROM asked)
    OR ('function', n.nspname::text, '*') IN (SELECT * FROM asked)
-"""  # noqa: S608 (constants)
+"""
 
 _ASKED = "WITH asked AS (SELECT * FROM unnest(%(types)s::text[], %(in)s::text[], %(names)s::text[]))"
 
-# The lists of objects by their numbers; a list that was never changed is the type's default.
-_LISTS = {
-    "database": "SELECT oid, '' AS col, datdba AS owner, coalesce(datacl, acldefault('d', datdba)) AS acl"
-    " FROM pg_database WHERE oid = ANY(%(database)s::oid[])",
-    "schema": "SELECT oid, '' AS col, nspowner AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS acl"
-    " FROM pg_namespace WHERE oid = ANY(%(schema)s::oid[])",
-    "table": "SELECT oid, '' AS col, relowner AS owner, coalesce(relacl, acldefault('r', relowner)) AS acl"
-    " FROM pg_class WHERE oid = ANY(%(table)s::oid[]) UNION ALL"
-    " SELECT a.attrelid, a.attname, c.relowner, a.attacl"
-    " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-    " WHERE a.attrelid = ANY(%(table)s::oid[]) AND a.attacl IS NOT NULL AND NOT a.attisdropped",
-    "sequence": "SELECT oid, '' AS col, relowner AS owner, coalesce(relacl, acldefault('s', relowner)) AS acl"
-    " FROM pg_class WHERE oid = ANY(%(sequence)s::oid[])",
-    "function": "SELECT oid, '' AS col, proowner AS owner, coalesce(proacl, acldefault('f', proowner)) AS acl"
-    " FROM pg_proc WHERE oid = ANY(%(function)s::oid[])",
-}
-
-# What those of interest hold, and what they have passed on; an owner passes on nothing, it just gives.
-_ENTRIES = """
-WITH interest AS (SELECT oid, rolname::text AS name FROM pg_roles WHERE rolname = ANY(%(grantees)s)
-                  UNION ALL SELECT 0, 'public' WHERE 'public' = ANY(%(grantees)s)),
-listed AS MATERIALIZED (
-    SELECT l.type, l.oid, l.col, l.owner, x.grantor, x.grantee, x.privilege_type, x.is_grantable
-    FROM ({lists}) l CROSS JOIN LATERAL aclexplode(l.acl) x)
-SELECT l.type, l.oid, l.col, i.name, pg_get_userbyid(l.grantor), false, array_agg(l.privilege_type),
-       coalesce(array_agg(l.privilege_type) FILTER (WHERE l.is_grantable), '{{}}')
-FROM listed l JOIN interest i ON i.oid = l.grantee GROUP BY 1, 2, 3, 4, 5
-UNION ALL
-SELECT l.type, l.oid, l.col, i.name,
-       CASE l.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(l.grantee) END, true,
-       array_agg(l.privilege_type), '{{}}'
-FROM listed l JOIN interest i ON i.oid = l.grantor WHERE l.grantor <> l.owner GROUP BY 1, 2, 3, 4, 5
+_COLUMNS = """
+SELECT attrelid, attname, attacl::text[] FROM pg_attribute
+WHERE attrelid = ANY(%s::oid[]) AND attacl IS NOT NULL AND NOT attisdropped
 """
 
 # What a role may do after all, whatever it is through.
 _EFFECTIVE = {
-    "database": "has_database_privilege({who}, o.oid, p)",
-    "schema": "has_schema_privilege({who}, o.oid, p)",
-    "table": "has_table_privilege({who}, o.oid, p)",
-    "column": "has_column_privilege({who}, o.oid, o.col, p)",
-    "sequence": "has_sequence_privilege({who}, o.oid, p)",
-    "function": "has_function_privilege({who}, o.oid, p)",
+    "database": "has_database_privilege(g.oid, o.oid, p)",
+    "schema": "has_schema_privilege(g.oid, o.oid, p)",
+    "table": "has_table_privilege(g.oid, o.oid, p)",
+    "column": "has_column_privilege(g.oid, o.oid, o.col, p)",
+    "sequence": "has_sequence_privilege(g.oid, o.oid, p)",
+    "function": "has_function_privilege(g.oid, o.oid, p)",
 }
 _EFFECTIVE_QUERY = """
 SELECT o.oid, o.who, o.col, ARRAY(SELECT p FROM unnest(%(privileges)s::text[]) p WHERE {has})
@@ -133,9 +102,8 @@ def read_into(state: ServerState, reader: Reader, wanted: Wanted, inside: Callab
         return
     rows = reader.rows(_DATABASES, {"names": sorted(asked)})
     everybody = frozenset().union(*grantees.values())
-    found = {row[2]: _object(row[:-1]) for row in rows}
-    _fill(found.values(), reader, everybody)
-    enterable = {row[2]: row[-1] for row in rows}
+    found = {row[3]: _object(row[:-1], everybody) for row in rows}
+    enterable = {row[3]: row[-1] for row in rows}
     for name, targets in asked.items():
         if name not in found:
             state.acls.pop(name, None)
@@ -170,8 +138,7 @@ def _look_into(
             text = f"database {name} takes no connections (allow_connections), so nobody can look into it"
             raise DbopsError(Reason.DEPENDENCY_NOT_READY, text)
         session = inside(name)
-        objects = _objects(session, asked)
-        _fill(objects, session, grantees)
+        objects = _objects(session, asked, grantees)
         acls.put(database, objects, asked, grantees)
         if default_acls:
             database.default_acls = catalog_databases.default_acls(session)
@@ -179,8 +146,8 @@ def _look_into(
         database.problem = error
 
 
-def _objects(session: Reader, asked: Iterable[Target]) -> list[AclObject]:
-    """Give the objects that targets stand for, and all schemas that are named in them."""
+def _objects(session: Reader, asked: Iterable[Target], grantees: frozenset[str]) -> list[AclObject]:
+    """Give the objects that targets stand for, and all schemas that are named in them, with what GRANTEES hold."""
     names: set[tuple[str, str, str]] = set()
     schemas: set[str] = set()
     columns: set[str] = set()
@@ -193,8 +160,10 @@ def _objects(session: Reader, asked: Iterable[Target]) -> list[AclObject]:
             names.add(("sequence", target.schema, target.name))
         elif target.type == "function":
             names |= {("function", target.schema, one) for one in (target.name, routines.split(target.name)[0])}
-    parts = [_SCHEMAS]
+    if not schemas:
+        return []
     types = {one[0] for one in names}
+    parts = [_SCHEMAS]
     if types & {"table", "sequence"}:
         parts.append(_RELATIONS)
     if "function" in types:
@@ -206,48 +175,43 @@ def _objects(session: Reader, asked: Iterable[Target]) -> list[AclObject]:
         "schemas": sorted(schemas),
         "columns": sorted(columns),
     }
-    return [_object(row) for row in session.rows(_ASKED + " UNION ALL ".join(parts), parameters)] if schemas else []
+    found = [_object(row, grantees) for row in session.rows(_ASKED + " UNION ALL ".join(parts), parameters)]
+    tables = {one.oid: one for one in found if one.type == "table"}
+    for oid, column, items in session.rows(_COLUMNS, [list(tables)]) if tables else ():
+        _fill(tables[oid], items, grantees, column)
+    return found
 
 
-def _object(row: tuple[Any, ...]) -> AclObject:
-    kind, oid, schema, name, owner, type_schemas, type_names, formatted, columns, usable, options = row
-    return AclObject(
+def _object(row: tuple[Any, ...], grantees: frozenset[str]) -> AclObject:
+    kind, oid, schema, name, owner, type_schemas, type_names, formatted, columns, usable, items = row
+    found = AclObject(
         type=kind,
-        schema="" if kind == "database" else schema,
-        name=schema if kind == "database" else name,
+        schema=schema,
+        name=name,
         owner=owner,
         oid=oid,
         arguments=tuple(zip(type_schemas, type_names, strict=True)),
         signature=tuple(formatted),
         columns=frozenset(columns),
         usable=usable,
-        options=frozenset(options),
     )
+    _fill(found, items, grantees)
+    return found
 
 
-def _fill(objects: Iterable[AclObject], session: Reader, grantees: frozenset[str]) -> None:
-    """Read the entries of GRANTEES on OBJECTS."""
-    numbers: dict[str, list[int]] = {kind: [] for kind in _LISTS}
-    by_number: dict[tuple[str, int], AclObject] = {}
-    for one in objects:
-        numbers[one.type].append(one.oid)
-        by_number[one.type, one.oid] = one
-    if not by_number or not grantees:
-        return
-    lists = " UNION ALL ".join(
-        f"SELECT '{kind}'::text AS type, * FROM ({query}) {kind}_lists"  # noqa: S608 (constants)
-        for kind, query in _LISTS.items()
-        if numbers[kind]
-    )
-    rows = session.rows(_ENTRIES.format(lists=lists), {**numbers, "grantees": sorted(grantees)})
-    for kind, oid, column, role, other, passed_on, privileges, grantable in rows:
-        one = by_number[kind, oid]
-        if passed_on:
-            dependent = Dependent(other, column, frozenset(privileges))
-            one.passed_on[role] = (*one.passed_on.get(role, ()), dependent)
-        else:
-            entry = AclEntry(other, column, frozenset(privileges), frozenset(grantable))
-            one.entries[role] = (*one.entries.get(role, ()), entry)
+def _fill(one: AclObject, items: Iterable[str], grantees: frozenset[str], column: str = "") -> None:
+    """Note of a list what GRANTEES hold and have passed on, and who could pass on something."""
+    for text in items:
+        grantee, grantor, privileges, grantable = aclitems.read(text)
+        if grantee in grantees:
+            entry = AclEntry(grantor, column, privileges, grantable)
+            one.entries[grantee] = (*one.entries.get(grantee, ()), entry)
+        # An owner passes on nothing, it just gives.
+        if grantor in grantees and grantor != one.owner:
+            dependent = Dependent(grantee, column, privileges)
+            one.passed_on[grantor] = (*one.passed_on.get(grantor, ()), dependent)
+        if grantable and not column and grantee != one.owner:
+            one.options[grantee] = one.options.get(grantee, frozenset()) | grantable
 
 
 def read_effective(reader: Reader, asked: Mapping[tuple[str, str], list[AclObject]]) -> None:
@@ -268,6 +232,6 @@ def read_effective(reader: Reader, asked: Mapping[tuple[str, str], list[AclObjec
             "who": [one[1] for one in those],
             "cols": [one[2] for one in those],
         }
-        query = _EFFECTIVE_QUERY.format(has=_EFFECTIVE[kind].format(who="g.oid"))
+        query = _EFFECTIVE_QUERY.format(has=_EFFECTIVE[kind])
         for oid, name, part, privileges in reader.rows(query, parameters):
             objects[oid].effective[name, part] = frozenset(privileges)

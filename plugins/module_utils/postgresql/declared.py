@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
-    DefaultPrivilege,
     Desired,
     DesiredDatabase,
     DesiredGrant,
@@ -107,17 +106,23 @@ def _of_database(desired: DesiredDatabase, version_number: int) -> Iterator[tupl
             yield key, declared_words(one.object_type, one.privileges, version_number)
 
 
+def grantees(desired: Desired | None) -> list[str]:
+    """Give whom an object of the list gives something, or gave."""
+    if isinstance(desired, DesiredUser | DesiredRole):
+        return [desired.name]
+    if isinstance(desired, DesiredGrant):
+        return [grantee_name(desired.grantee)]
+    if isinstance(desired, DesiredDatabase):
+        return [grantee_name(one.role) for one in desired.default_privileges or ()]
+    return []
+
+
 def wanted(desired: Desired) -> Wanted:
-    """Give whose declarations matter to an object of the list."""
-    grantees: Iterable[str] = ()
-    if isinstance(desired, DesiredUser | DesiredRole) and desired.present and desired.in_roles is not None:
-        grantees = (desired.name,)
-    elif isinstance(desired, DesiredGrant):
-        grantees = (grantee_name(desired.grantee),)
-    elif isinstance(desired, DesiredDatabase):
-        privileges: tuple[DefaultPrivilege, ...] = desired.default_privileges or ()
-        grantees = (grantee_name(one.role) for one in privileges)
-    return Wanted(grantees=frozenset(grantees))
+    """Give of whom it matters to an object of the list what other declarations give."""
+    gives = not isinstance(desired, DesiredUser | DesiredRole) or (desired.present and desired.in_roles is not None)
+    if not gives and not (isinstance(desired, DesiredRole) and desired.grants is not None):
+        return Wanted()
+    return Wanted(grantees=frozenset(grantees(desired)))
 
 
 def wanted_again(entry: Entry) -> Wanted:

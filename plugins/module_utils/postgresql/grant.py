@@ -20,7 +20,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
     declared,
     default_privileges,
     grant_items,
-    versions,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.default_privileges import grantee_name
@@ -52,10 +51,7 @@ _NOTHING: frozenset[str] = frozenset()
 def wanted(desired: DesiredGrant) -> Wanted:
     """Give what must be read: who gets it, what they get, and the roles that are named."""
     grantee = grantee_name(desired.grantee)
-    targets: set[Target] = set()
-    # What is wrong with an entry is said by the plan.
-    with suppress(DbopsError):
-        targets |= set(grant_items.read(desired.grants, versions.NEWEST_TRIED, inline=False))
+    targets = set(grant_items.targets(desired.grants))
     for one in desired.default_privileges:
         targets.add(Target(one.database, "schema", one.schema))
     return Wanted(

@@ -78,6 +78,22 @@ def read_entry(entry: Grant, version_number: int, *, inline: bool) -> Items:
     return {target: _rights(meant(entry.privileges, ["database"], version_number, field=_FIELD)["database"], entry)}
 
 
+def targets(entries: Iterable[Grant]) -> Iterator[Target]:
+    """Give all that ENTRIES can be about, before anybody has looked whether they are right."""
+    for entry in entries:
+        if not entry.database:
+            continue
+        if entry.tables or entry.sequences or entry.functions:
+            for target in _targets(entry):
+                yield target
+                yield Target(target.database, "schema", target.schema)
+        elif entry.schema:
+            yield Target(entry.database, "schema", entry.schema)
+            yield Target(entry.database, "table", entry.schema, EVERY)
+        else:
+            yield Target(entry.database, "database")
+
+
 def _on_objects(entry: Grant, version_number: int, *, inline: bool) -> Items:
     """Give each type of object those of the privileges that it has."""
     targets = list(_targets(entry))

@@ -110,7 +110,12 @@ class Work:
         owner = there.real_owner(one)
         if can_act_as(owner, self.state):
             return Name((owner, *self._for_schema(there, one)))
-        return Name() if change.privilege in one.options else None
+        return Name() if self._passes_on(change) else None
+
+    def _passes_on(self, change: Change) -> bool:
+        """Whether this account has the grant option for a privilege, by itself or by roles that it inherits."""
+        admin, options = self.state.facts.admin, change.object.options
+        return any(change.privilege in options[role] for role in options if role in {admin.name, *admin.inherits})
 
     def _for_schema(self, there: DatabaseAcls, one: AclObject) -> tuple[str, ...]:
         """Give the owner of a schema whose content we may not name otherwise."""
@@ -195,7 +200,7 @@ class Work:
                 self.problems.append(DbopsError(Reason.PRIVILEGE_MISSING, text, field=FIELD))
                 return None
             # A grant option of our own would go before the owner's.
-            ambiguous = not admin.superuser and change.privilege in one.options
+            ambiguous = not admin.superuser and self._passes_on(change)
             return Name((owner, *self._for_schema(there, one)), owner if ambiguous else None)
         if entry.grantor == admin.name:
             return Name()

@@ -16,10 +16,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredDatabase,
     DesiredUser,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
-    access_catalog,
     catalog,
+    catalog_access,
     catalog_databases,
     catalog_grants,
     declared,
@@ -29,7 +29,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Connector
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.declared import Given, Thing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.declared import Thing
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Target
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.ledger import Ledger
@@ -49,8 +49,9 @@ class Observing:
     connector: Connector
     inside: Callable[[str], Reader]
     ours: Callable[[], Sequence[int]]
-    _listed: dict[Thing, tuple[Owner | None, Given]] = field(default_factory=dict)
-    _by_grantee: dict[str, dict[Thing, Declaration]] = field(default_factory=dict)
+    _listed: dict[Thing, Desired] = field(default_factory=dict)
+    _by_grantee: dict[str, dict[Thing, Desired]] = field(default_factory=dict)
+    _version_number: int = 0
     _asked: dict[str, set[tuple[str, Target]]] = field(default_factory=dict)
 
     def look(
@@ -80,7 +81,7 @@ class Observing:
         self._read_effective(wanted, state, main)
         if wanted.settings:
             state.settings |= catalog.settings(main, wanted.settings, state.facts.admin)
-        state.access |= {name: access_catalog.read(self.inside, name) for name in wanted.access}
+        state.access |= {name: catalog_access.read(self.inside, name) for name in wanted.access}
         for user in objects:
             if isinstance(user, DesiredUser):
                 self._try_password(user, state)
@@ -118,12 +119,22 @@ class Observing:
             thing = _thing(one)
             if not thing:
                 continue
-            for grantee in self._listed.pop(thing, (None, {}))[1]:
+            for grantee in declared.grantees(self._listed.get(thing)):
                 self._by_grantee[grantee].pop(thing, None)
-            given = declared.by_list(one, state.facts.version_number)
-            self._listed[thing] = one.owner_record, given
-            for grantee, what in given.items():
-                self._by_grantee.setdefault(grantee, {})[thing] = what
+            self._listed[thing] = one
+            for grantee in declared.grantees(one):
+                self._by_grantee.setdefault(grantee, {})[thing] = one
+        self._version_number = state.facts.version_number
+        state.listed = self._given
+
+    def _given(self, grantee: str, own: Thing) -> dict[Thing, Declaration]:
+        """Give what the list declares for GRANTEE, but for its OWN; only asked where something is to be taken."""
+        found = {}
+        for thing, one in self._by_grantee.get(grantee, {}).items():
+            given = declared.by_list(one, self._version_number) if thing != own else {}
+            if grantee in given:
+                found[thing] = given[grantee]
+        return found
 
     def _read_declarations(
         self, grantees: Iterable[str], databases: Iterable[str], state: ServerState, book: Ledger | None
@@ -135,15 +146,11 @@ class Observing:
         for entry in book.declared(names, databases) if book else ():
             thing = (entry.kind, entry.name)
             listed = self._listed.get(thing)
-            if listed and listed[0] == entry.owner:
+            if listed and listed.owner_record == entry.owner:
                 continue
             for grantee, what in declared.by_entry(entry).items():
                 if grantee in names:
                     found[grantee][thing] = what
-        for name in names:
-            for thing, what in self._by_grantee.get(name, {}).items():
-                before = found[name].get(thing)
-                found[name][thing] = before.with_(what) if before else what
         state.declared |= found
 
     def _read_roles(self, wanted: Wanted, owners: Iterable[str], state: ServerState, main: Reader) -> None:
@@ -159,7 +166,8 @@ class Observing:
         pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
         state.circles = (state.circles - wanted.memberships) | (catalog.circles(main, pairs) if pairs else frozenset())
         state.role_names = (state.role_names - set(names)) | found.keys()
-        state.roles = {name: role for name, role in state.roles.items() if name not in names} | found
+        read = frozenset(names)
+        state.roles = {name: role for name, role in state.roles.items() if name not in read} | found
         rights = catalog.rights(main, names, admin)
         for one, those in rights.items():
             if those is not None:

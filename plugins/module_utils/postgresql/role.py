@@ -7,23 +7,19 @@ how it is removed in role_drop.py, and how privileges are given in grant_privile
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredRole
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     grant_items,
     memberships,
     role_attributes,
     role_drop,
-    versions,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_compare import entries_held
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Target
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_privileges import (
     Giving,
     Work,
@@ -36,10 +32,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
 def wanted(desired: DesiredRole) -> Wanted:
     """Give what must be read: the role, those that it refers to, and what depends on it when it is to go."""
     named = {desired.name, *(desired.in_roles or ()), desired.reassign_owned_to}
-    targets: Iterable[Target] = ()
-    # What is wrong with an entry is said by the plan.
-    with suppress(DbopsError):
-        targets = grant_items.read(desired.grants or (), versions.NEWEST_TRIED, inline=True)
+    targets = grant_items.targets(desired.grants or ())
     return Wanted(
         roles=frozenset(name for name in named if name),
         memberships=frozenset((desired.name, name) for name in desired.in_roles or ()),

@@ -8,7 +8,7 @@ user.py), which touch no server. None stands for "could not be read with this ac
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
@@ -321,8 +321,10 @@ class ServerState:
     access: dict[TableName, Access | DbopsError] = field(default_factory=dict)
     """Tables that somebody asked about, or why they could not be read."""
     declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
-    """What declarations give to the roles of interest, by these roles' names and by the ledger's names of the
-    declarations (thing and name)."""
+    """What declarations give to the roles of interest by the ledger: by these roles' names and by the ledger's names
+    of the declarations (thing and name)."""
+    listed: Callable[[str, tuple[str, str]], Mapping[tuple[str, str], Declaration]] = lambda _grantee, _own: {}
+    """The same of what the list that is worked on declares, but for one of them; see observing.py."""
     circles: frozenset[tuple[str, str]] = frozenset()
     """Members and roles that are to get each other: the second is already a member of the first."""
     ledger_problem: str | None = None
@@ -330,4 +332,7 @@ class ServerState:
 
     def others(self, grantee: str, own: tuple[str, str]) -> list[Declaration]:
         """Give what all declarations but OWN (thing and name) give to GRANTEE."""
-        return [one for name, one in self.declared.get(grantee, {}).items() if name != own]
+        found = {name: one for name, one in self.declared.get(grantee, {}).items() if name != own}
+        for name, one in self.listed(grantee, own).items():
+            found[name] = found[name].with_(one) if name in found else one
+        return list(found.values())

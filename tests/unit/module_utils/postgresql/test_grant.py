@@ -157,7 +157,7 @@ def test_a_weak_admin_acts_as_the_owner_for_a_moment() -> None:
 @pytest.mark.feature("G05", "I11")
 def test_an_option_of_its_own_does_not_stand_in_for_the_owner() -> None:
     """With both at hand the server would look for an entry by the weak admin, and take back nothing."""
-    held = table(entry("own", "SELECT"), entry("weak", "SELECT"), options=frozenset({"SELECT"}))
+    held = table(entry("own", "SELECT"), entry("weak", "SELECT"), options={"weak": frozenset({"SELECT"})})
     memory = gave(["table", "s", "t", "", ["SELECT"], []])
     made = grant.plan(desired(owner_record=_OWNER), state(_WEAK, t=held), memory)
     assert statements(made) == [
