@@ -27,6 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant
     claims,
     compare,
     entries_held,
+    held,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import DefaultKey, Target
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_privileges import (
@@ -67,7 +68,7 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
     _check(desired, state)
     version = state.facts.version_number
     keys = default_privileges.of_grant(desired, version)
-    items = grant_items.read(desired.grants, version, inline=False)
+    items = _needed(grant_items.read(desired.grants, version, inline=False), desired, state)
     declares = Declaration(desired.ref, frozenset(desired.roles), items, keys)
     grantee = grantee_name(desired.grantee)
     if grantee != PUBLIC and grantee not in state.role_names:
@@ -87,6 +88,31 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
         if not desired.force:
             planning.refuse_others(others)
     return planning.plan()
+
+
+def _needed(items: grant_items.Items, desired: DesiredGrant, state: ServerState) -> grant_items.Items:
+    """Give ITEMS without USAGE that nobody declared, on schemas where the grantee has all it is to have already.
+
+    It may use such a schema through PUBLIC or through its roles. Where anything is given in a schema, USAGE is as well:
+    then it does not depend on others, and check mode, which cannot know of them all, foresees it.
+    """
+    grantee = grantee_name(desired.grantee)
+    found = dict(items)
+    for target in grant_items.implied(desired.grants):
+        there = state.acls.get(target.database)
+        schema = there.schema(target.schema) if there else None
+        if there is None or schema is None or "USAGE" not in schema.effective.get((grantee, ""), ()):
+            continue
+        others = {word: option for word, option in items[target].items() if word != "USAGE"}
+        rest = {one: rights for one, rights in items.items() if _place(one) == _place(target)} | {target: others}
+        compared = compare(there, grantee, wanted=rest, given={})
+        if "USAGE" not in held(there, schema, grantee, "") and not compared.lacking and not compared.missing:
+            found[target] = others
+    return {target: rights for target, rights in found.items() if rights}
+
+
+def _place(target: Target) -> tuple[str, str]:
+    return target.database, target.schema
 
 
 def _check(desired: DesiredGrant, state: ServerState) -> None:

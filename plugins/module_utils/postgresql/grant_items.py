@@ -173,6 +173,19 @@ def _check(entry: Grant) -> None:
         raise DbopsError(Reason.INVALID_SPEC, "grants[].functions is empty", field=_FIELD)
 
 
+def implied(entries: Iterable[Grant]) -> frozenset[Target]:
+    """Give the schemas that ENTRIES give USAGE on without saying so, because of what is in them."""
+    named: set[Target] = set()
+    said: set[Target] = set()
+    for entry in entries:
+        objects = entry.tables or entry.sequences or entry.functions
+        schemas = {target.schema for target in _targets(entry)} if objects else {entry.schema} if entry.schema else ()
+        # Sequences have a USAGE of their own.
+        those = said if "USAGE" in entry.privileges and not entry.sequences else named
+        those.update(Target(_database(entry), "schema", schema) for schema in schemas)
+    return frozenset(named - said)
+
+
 def within(database: str, items: Mapping[Target, Mapping[str, bool]]) -> Items:
     """Give those of ITEMS that are in DATABASE."""
     return {target: dict(rights) for target, rights in items.items() if target.database == database}

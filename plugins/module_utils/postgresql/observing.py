@@ -176,16 +176,15 @@ class Observing:
         state.facts = replace(state.facts, admin=replace(admin, **rights))
 
     def _read_effective(self, wanted: Wanted, state: ServerState, main: Reader) -> None:
-        """Where this account cannot grant, see what roles may do all the same."""
-        if state.facts.admin.superuser:
-            return
+        """Where this account cannot grant, and where a role needs a schema, see what roles may do all the same."""
         lacking: dict[str, dict[tuple[str, str], list[AclObject]]] = {}
         for grantee, target in wanted.acls:
             database = state.acls.get(target.database)
             if database is None:
                 continue
             for one in database.find(target):
-                if not can_act_as(database.real_owner(one), state):
+                needs = one.type == "schema" and not _uses(one, grantee)
+                if needs or not can_act_as(database.real_owner(one), state):
                     by_role = lacking.setdefault("" if one.type == "database" else target.database, {})
                     by_role.setdefault((grantee, target.column), []).append(one)
         for name, by_role in lacking.items():
@@ -210,6 +209,10 @@ def _owners(state: ServerState, wanted: Wanted) -> set[str]:
     names = {target.database for _ignored, target in wanted.acls} | wanted.default_acls
     looked_at = [state.acls[name] for name in names if name in state.acls]
     return {owner for found in (databases, looked_at) for one in found for owner in one.owners()}
+
+
+def _uses(schema: AclObject, grantee: str) -> bool:
+    return any("USAGE" in entry.privileges for entry in schema.entries.get(grantee, ()))
 
 
 def _lacks(member: Role, role: str) -> bool:
