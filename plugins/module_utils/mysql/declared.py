@@ -7,7 +7,7 @@ gives. What the list declares counts before the ledger has learnt it: what is ab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -37,8 +37,8 @@ def by_entry(entry: Entry) -> Given | None:
 
 def from_ledger(owner: str, applied: Mapping[str, Any], *, roles: str) -> Declaration:
     """Read what a declaration was remembered to have given; ROLES is the word that it has for these."""
-    items = grant_items.from_ledger(applied.get("grants", ()))
-    return Declaration(owner, frozenset(applied.get(roles, ())), items)
+    items, copies = (grant_items.from_ledger(applied.get(one, ())) for one in ("grants", "copied"))
+    return Declaration(owner, frozenset(applied.get(roles, ())), items, copies)
 
 
 def by_list(desired: Desired, facts: Facts, dynamic: frozenset[str]) -> Given | None:
@@ -70,9 +70,5 @@ def joined(one: Declaration, other: Declaration | None) -> Declaration:
     if other is None:
         return one
     items = grant_items.merge(dict(one.privileges), other.privileges)
-    return Declaration(one.owner, one.roles | other.roles, items)
-
-
-def of_others(given: Iterable[Declaration]) -> list[Mapping[Any, frozenset[str]]]:
-    """Give the privileges of declarations."""
-    return [one.privileges for one in given]
+    copies = grant_items.merge(dict(one.copied), other.copied)
+    return Declaration(one.owner, one.roles | other.roles, items, copies)

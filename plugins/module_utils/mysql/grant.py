@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredGrant
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import declared, grant_items, memberships
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    declared,
+    emulation,
+    grant_items,
+    memberships,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_compare import Held
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import Privileges, together
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.memberships import Memberships
@@ -39,6 +45,7 @@ def wanted(desired: DesiredGrant) -> Wanted:
     users = {desired.grantee, memberships.umbrella(desired.grantee), *desired.roles}
     return Wanted(
         users=frozenset(users),
+        memberships=frozenset((desired.grantee, role) for role in desired.roles),
         privileges=frozenset({desired.grantee}),
         databases=frozenset(databases),
         targets=frozenset(targets),
@@ -62,7 +69,7 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
     if not desired.present:
         if not desired.owner_record:
             # Nothing is recorded of it: it takes back just what it lists.
-            before = declares
+            before = replace(declares, copied=emulation.copied(declares.roles, state))
             if not desired.force:
                 _refuse_others(desired.grantee, before, others)
             others = []
@@ -125,33 +132,46 @@ def _plan(
         made,
         wanted=dict(declares.privileges),
         given=dict(before.privileges),
-        others=declared.of_others(others),
+        others=[*emulation.given_by(others, state), emulation.copied(declares.roles, state)],
         carried=grant_items.from_ledger(memory.get("carried", ())),
     )
     work.plan(accounts)
+    own = replace(declares, roles=frozenset())
+    copied, problems = emulation.plan_copies(accounts, declares.roles, before, [*others, own], state, made)
+    if emulation.is_emulated(desired.grantee, state):
+        had: grant_items.Items = {}
+        for one in accounts:
+            grant_items.merge(had, Held(one, state.facts).items())
+        after = grant_items.merge(dict(work.after), copied)
+        problems += emulation.plan_members(desired.grantee, had, after, state, made)
     members = Memberships(desired.grantee, accounts, state, made, option=_ROLES, field=_ROLES)
     kept = members.plan_set(
         declares.roles,
         before.roles,
         {name for one in others for name in one.roles},
-        work.problems,
+        problems,
         activate=desired.grantee_kind == "user",
     )
-    made.waits = together(work.problems)
-    made.applied = {
-        "grantee": desired.grantee,
-        "roles": sorted(kept),
-        "grants": grant_items.to_ledger(work.remembered),
-    }
-    if work.now_carried:
-        made.applied["carried"] = grant_items.to_ledger(work.now_carried)
+    made.waits = together([*work.problems, *problems])
+    made.applied = _remembered(desired, kept, work.remembered, copied, work.now_carried)
     if made.steps:
-        ahead = grant_items.merge(dict(before.privileges), work.remembered)
-        made.ahead = made.applied | {
-            "roles": sorted(kept | before.roles),
-            "grants": grant_items.to_ledger(ahead),
-        }
+        items = grant_items.merge(dict(before.privileges), work.remembered)
+        copies = grant_items.merge(dict(before.copied), copied)
+        made.ahead = _remembered(desired, kept | before.roles, items, copies, work.now_carried)
     return made
+
+
+def _remembered(
+    desired: DesiredGrant,
+    roles: frozenset[str],
+    items: grant_items.Items,
+    copied: grant_items.Items,
+    carried: grant_items.Items,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"grantee": desired.grantee, "roles": sorted(roles)}
+    found["grants"] = grant_items.to_ledger(items)
+    more = {emulation.COPIED: copied, "carried": carried}
+    return found | {name: grant_items.to_ledger(those) for name, those in more.items() if those}
 
 
 def observed(desired: DesiredGrant, state: ServerState) -> dict[str, Any]:

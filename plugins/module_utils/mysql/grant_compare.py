@@ -48,6 +48,16 @@ class Held:
             return self._others.get(target, _NO_WORDS)
         return self._rows.get(self.row(target.database) or "", _NO_WORDS)
 
+    def items(self) -> Items:
+        """Give all that it holds, without what is on patterns of names, and what is on nothing in particular."""
+        literal = self.facts.partial_revokes
+        found = {
+            Target(DATABASE, pattern if literal else names.plain(pattern)): words
+            for pattern, words in self._rows.items()
+            if literal or not names.is_wild(pattern)
+        }
+        return found | self._others
+
     def row(self, database: str) -> str | None:
         """Give the pattern of the row that is for this database: in either spelling, the exact one first."""
         spellings = [database] if self.facts.partial_revokes else [names.escaped(database), database]

@@ -45,6 +45,10 @@ class Privileges:
     others: Sequence[Mapping[Target, frozenset[str]]]
     carried: Items
     """What was carried over into rows of databases before (see grant_compare.py)."""
+    there: bool = False
+    """Whether all that WANTED is about is known to exist."""
+    after: Items = field(default_factory=dict)
+    """What all accounts together hold once the plan is done."""
     problems: list[DbopsError] = field(default_factory=list)
     """Why something of it cannot be done yet."""
     remembered: Items = field(default_factory=dict)
@@ -64,11 +68,12 @@ class Privileges:
             self._add_grants(one.name, lacking, held)
             extra = {target: words for target, words in found.extra.items() if self._may_take(target, words, held)}
             taken += self._revokes(one.name, extra, held)
+            grant_items.merge(self.after, _once_done(held, lacking, extra))
         self.made.steps += taken
 
     def _is_there(self, target: Target) -> bool:
         """Whether what privileges are on exists; what does not is waited for."""
-        if target.level == GLOBAL:
+        if target.level == GLOBAL or self.there:
             return True
         if self.state.facts.fold(target.database) not in self.state.databases:
             return self._wait(f"the database {target.database} does not exist")
@@ -149,6 +154,12 @@ class Privileges:
         one = Difference(name, text if expected else "", "" if expected else text, destructive=not expected)
         if one not in self.made.differences:
             self.made.differences.append(one)
+
+
+def _once_done(held: Held, lacking: Items, extra: Items) -> Items:
+    found = grant_items.merge(held.items(), lacking)
+    rest = {target: words - extra.get(target, frozenset()) for target, words in found.items()}
+    return {target: words for target, words in rest.items() if words}
 
 
 def together(problems: Sequence[DbopsError]) -> DbopsError | None:

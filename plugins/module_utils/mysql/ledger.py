@@ -57,6 +57,11 @@ UNION SELECT User, Host, 'dbops' FROM mysql.procs_priv WHERE Db = 'dbops'
 _COLUMNS = "kind, name, cluster, owner_kind, namespace, owner_name, state, adopted, applied"
 _ENTRIES = f"SELECT {_COLUMNS} FROM dbops.object WHERE (kind, name) IN %s"  # noqa: S608 (constants)
 _GIVEN = f"SELECT {_COLUMNS} FROM dbops.object WHERE grantee IN %s AND state <> 'absent'"  # noqa: S608 (constants)
+# Searched only for roles that are none of the server's, which have no other list of their members.
+_MEMBERS = f"""
+SELECT {_COLUMNS} FROM dbops.object WHERE kind IN ('role', 'grant') AND state <> 'absent'
+  AND (JSON_CONTAINS(applied, %(name)s, '$.in_roles') OR JSON_CONTAINS(applied, %(name)s, '$.roles'))
+"""  # noqa: S608 (constants)
 _RECORD = """
 REPLACE INTO dbops.object VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))
 """
@@ -138,6 +143,10 @@ class Ledger:
         """Give the entries of all that gives something to these GRANTEES."""
         wanted = list(grantees)
         return [_entry(row) for row in self._session.rows(_GIVEN, [wanted])] if wanted else []
+
+    def members_of(self, role: str) -> list[Entry]:
+        """Give the entries of all that gives ROLE to somebody."""
+        return [_entry(row) for row in self._session.rows(_MEMBERS, {"name": json.dumps(role)})]
 
     def require_writable(self) -> None:
         """Refuse with Unsupported what a newer version of this software keeps here."""

@@ -21,6 +21,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Keyword,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.emulation import is_emulated
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
@@ -67,16 +68,18 @@ def plan_in_roles(
     Where nothing is declared, only what the declaration gave before (MEMORY) is taken back.
     """
     others = {name for one in state.others(member, ("role", member)) for name in one.roles}
-    keep = others | set(declared or ())
+    # Those that are none of the server's are given as privileges (emulation.py).
+    own = {name for name in declared or () if not is_emulated(name, state)}
+    keep = others | own
     given = frozenset(memory.get("in_roles", ()))
     work = Memberships(member, accounts, state, made, option="in_roles", field="inRoles")
     for one in accounts:
         present = {grant.role.user for grant in _direct(one)}
         unwanted = {name for name in present - keep if declared is not None or name in given}
-        work.change(one, give=set(declared or ()) - present, take=unwanted)
+        work.change(one, give=own - present, take=unwanted)
     # What a role has is active with it.
     if activate:
-        work.activate({*(declared or ()), *work.there(others)})
+        work.activate(own | work.there(others))
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ class Memberships:
 
         What cannot be done goes to PROBLEMS. Gives what the ledger is to remember.
         """
+        emulated = {name for name in declared if is_emulated(name, self.state)}
         able: set[str] = set()
-        for name in sorted(declared):
+        for name in sorted(declared - emulated):
             try:
                 self.require_role(name)
                 for one in self.accounts:
@@ -130,7 +134,7 @@ class Memberships:
                 able.add(name)
             except DbopsError as error:
                 problems.append(error)
-        kept: set[str] = set(able)
+        kept: set[str] = able | emulated
         for name in sorted(before - declared - others):
             try:
                 for one in self.accounts:

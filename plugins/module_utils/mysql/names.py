@@ -63,6 +63,11 @@ def is_wild(pattern: str) -> bool:
     return any(part in ("%", "_") for part in _parts(pattern))
 
 
+def plain(pattern: str) -> str:
+    """Give the one name that a PATTERN without wildcards is for."""
+    return "".join(part[1:] for part in _parts(pattern))
+
+
 def _parts(pattern: str) -> list[str]:
     """Split into wildcards (one character) and literal characters (with a backslash before them)."""
     parts = []

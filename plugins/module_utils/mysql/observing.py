@@ -7,10 +7,15 @@ changed. What the list declares is remembered from one look to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
+    Desired,
+    DesiredGrant,
+    DesiredRole,
+    DesiredUser,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     catalog,
@@ -18,13 +23,16 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     catalog_databases,
     catalog_grants,
     declared,
+    emulation,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.declared import Given, Thing
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.kinds import KINDS
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.ledger import Ledger
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Account,
     Declaration,
     Reader,
     ServerState,
@@ -52,17 +60,36 @@ class Observing:
         """Read what OBJECTS need into STATE, and what the ledger (BOOK) says of them into ENTRIES."""
         self._read_entries(objects, book, entries)
         wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in objects if one.kind in KINDS)
-        self._read_accounts(wanted, state, main)
+        self._read_accounts(Wanted.union([wanted, *(_again(one, entries) for one in objects)]), state, main)
         self._read_databases(wanted, state, main)
         self._note(objects, state)
         grantees = frozenset().union(*(declared.grantees(one) for one in objects))
+        grantees |= self._read_members(objects, state, main, book)
         holders = {name.user for held in state.privileges_in.values() for name in held}
-        self._read_declarations(grantees | holders if wanted.privileges_in else grantees, book, state)
+        self._read_declarations(grantees | holders if wanted.privileges_in else grantees, book, state, main)
         for user in objects:
             if isinstance(user, DesiredUser):
                 self._try_password(user, state)
         # Somebody may have made and recorded one while we looked: then it has an entry as well, and not only exists.
         self._read_entries([one for one in objects if one.owner_record and _thing(one) not in entries], book, entries)
+
+    def _read_members(
+        self, objects: Sequence[Desired], state: ServerState, main: Reader, book: Ledger | None
+    ) -> frozenset[str]:
+        """Where a role that is none of the server's may change, read who has it, with all that matters for them."""
+        names = {_user_of(one) for one in objects if isinstance(one, DesiredRole | DesiredGrant)}
+        found: frozenset[str] = frozenset()
+        for role in sorted(names):
+            if not emulation.is_emulated(role, state):
+                continue
+            given = [declared.by_entry(entry) for entry in book.members_of(role)] if book else []
+            by_list = {who for who, those in self._by_grantee.items() for one in those.values() if role in one.roles}
+            state.members[role] = frozenset(one[0] for one in given if one) | by_list
+            others = {name for one in given if one for name in one[1].roles}
+            wanted = Wanted(users=state.members[role] | others, privileges=state.members[role] | others)
+            self._read_accounts(wanted, state, main)
+            found |= state.members[role]
+        return found
 
     def changing(self) -> None:
         """Forget what passwords were tried: something is about to change."""
@@ -80,7 +107,7 @@ class Observing:
         if not wanted.users or not admin.reads_accounts:
             return
         found = catalog_accounts.of_users(main, wanted.users, dialect)
-        reading = wanted.privileges & found.keys()
+        reading = {*wanted.privileges, *_emulated(wanted, found, dialect)} & found.keys()
         if reading:
             held = catalog_grants.of_users(main, reading, dialect)
             for user in reading:
@@ -124,7 +151,9 @@ class Observing:
             if given:
                 self._by_grantee.setdefault(given[0], {})[thing] = given[1]
 
-    def _read_declarations(self, grantees: frozenset[str], book: Ledger | None, state: ServerState) -> None:
+    def _read_declarations(
+        self, grantees: frozenset[str], book: Ledger | None, state: ServerState, main: Reader
+    ) -> None:
         found: dict[str, dict[Thing, Declaration]] = {name: {} for name in grantees}
         for entry in book.given_to(grantees) if book else ():
             thing = (entry.kind, entry.name)
@@ -137,6 +166,17 @@ class Observing:
             for thing, one in self._by_grantee.get(name, {}).items():
                 found[name][thing] = declared.joined(one, found[name].get(thing))
         state.declared |= found
+        self._read_roles_of(found, state, main)
+
+    def _read_roles_of(
+        self, found: Mapping[str, Mapping[Thing, Declaration]], state: ServerState, main: Reader
+    ) -> None:
+        """Read what declarations give by roles that are none of the server's."""
+        if state.facts.dialect.roles_are_accounts:
+            return
+        pairs = {(who, role) for who, those in found.items() for one in those.values() for role in one.roles}
+        new = frozenset(pair for pair in pairs if pair[1] not in state.accounts)
+        self._read_accounts(Wanted(users=frozenset(role for _who, role in new), memberships=new), state, main)
 
     def _try_password(self, user: DesiredUser, state: ServerState) -> None:
         """Where hashes tell nothing, one login tells whether the password is as declared."""
@@ -148,6 +188,34 @@ class Observing:
                 # Never twice with nothing changed in between: the server may count failures.
                 self._tried[key] = logins.matches(self.connector, user)
             state.accounts[user.name][account.name.host] = replace(account, password_matches=self._tried[key])
+
+
+def _user_of(desired: Desired) -> str:
+    return desired.grantee if isinstance(desired, DesiredGrant) else desired.name
+
+
+def _again(desired: Desired, entries: Mapping[Thing, Entry]) -> Wanted:
+    """Give what must be read to take back what the ledger says that a declaration gave by its roles."""
+    thing = _thing(desired)
+    given = declared.by_entry(entries[thing]) if thing and thing in entries else None
+    if not given:
+        return Wanted()
+    copied = frozenset({given[0]} if given[1].copied else ())
+    return Wanted(
+        users=given[1].roles,
+        memberships=frozenset((given[0], role) for role in given[1].roles),
+        privileges=copied,
+    )
+
+
+def _emulated(wanted: Wanted, found: Mapping[str, Mapping[str, Account]], dialect: Dialect) -> Iterator[str]:
+    """Give the roles that are none of the server's, and who is to get them: their privileges matter."""
+    if dialect.roles_are_accounts:
+        return
+    for member, role in wanted.memberships:
+        if role in found and not any(one.is_role for one in found[role].values()):
+            yield member
+            yield role
 
 
 def _thing(desired: Desired) -> Thing | None:

@@ -18,16 +18,19 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     declared,
+    emulation,
     grant_items,
     memberships,
     user_drop,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant import entries_held
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_compare import Held
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import Privileges, together
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
     AccountName,
+    Declaration,
     Facts,
     ServerState,
     Wanted,
@@ -42,8 +45,9 @@ def wanted(desired: DesiredRole) -> Wanted:
     databases, targets = grant_items.named(desired.grants or ())
     return Wanted(
         users=frozenset({desired.name, *(desired.in_roles or ())}),
+        memberships=frozenset((desired.name, role) for role in desired.in_roles or ()),
         definers=frozenset() if desired.present else frozenset({desired.name}),
-        privileges=frozenset({desired.name} if desired.present else ()),
+        privileges=frozenset({desired.name}),
         databases=frozenset(databases if desired.present else ()),
         targets=frozenset(targets if desired.present else ()),
     )
@@ -56,7 +60,11 @@ def plan(desired: DesiredRole, state: ServerState, memory: Mapping[str, Any]) ->
     require_rights(state.facts)
     existing = _existing(desired, state, memory)
     if not desired.present:
-        return user_drop.plan_role(desired.name, existing, state)
+        made = user_drop.plan_role(desired.name, existing, state)
+        if existing:
+            had = Held(existing, state.facts).items()
+            made.waits = together(emulation.plan_members(desired.name, had, {}, state, made))
+        return made
     name = existing.name if existing else _name(desired, state.facts)
     made = Plan(creates=existing is None)
     if existing is None:
@@ -130,28 +138,35 @@ def _plan_grants(
     made: Plan,
 ) -> None:
     """Give and take what the role's own entries declare, and note what the ledger is to remember."""
-    given = grant_items.from_ledger(memory.get("grants", ()))
+    before = declared.from_ledger(desired.ref, memory, roles="in_roles")
+    others = state.others(desired.name, ("role", desired.name))
+    roles = desired.in_roles or ()
     work = Privileges(
         state,
         made,
         wanted=items,
-        given=given,
-        others=declared.of_others(state.others(desired.name, ("role", desired.name))),
+        given=dict(before.privileges),
+        others=[*emulation.given_by(others, state), emulation.copied(roles, state)],
         carried=grant_items.from_ledger(memory.get("carried", ())),
     )
     work.plan([now])
-    made.waits = together(work.problems)
-    made.applied = {"in_roles": list(desired.in_roles or ())}
-    if work.remembered:
-        made.applied["grants"] = grant_items.to_ledger(work.remembered)
-    if work.now_carried:
-        made.applied["carried"] = grant_items.to_ledger(work.now_carried)
+    own = Declaration(desired.ref, privileges=items)
+    copied, problems = emulation.plan_copies([now], roles, before, [*others, own], state, made)
+    had = Held(now, state.facts).items()
+    after = grant_items.merge(dict(work.after), copied)
+    problems += emulation.plan_members(desired.name, had, after, state, made)
+    made.waits = together([*work.problems, *problems])
+    made.applied = {"in_roles": list(roles)} | _remembered(work.remembered, copied, work.now_carried)
     if made.steps:
-        before = list(memory.get("in_roles", ()))
-        made.ahead = made.applied | {
-            "in_roles": list(dict.fromkeys([*before, *(desired.in_roles or ())])),
-            "grants": grant_items.to_ledger(grant_items.merge(given, work.remembered)),
-        }
+        items = grant_items.merge(dict(before.privileges), work.remembered)
+        copies = grant_items.merge(dict(before.copied), copied)
+        made.ahead = {"in_roles": list(dict.fromkeys([*memory.get("in_roles", ()), *roles]))}
+        made.ahead |= _remembered(items, copies, work.now_carried)
+
+
+def _remembered(items: grant_items.Items, copied: grant_items.Items, carried: grant_items.Items) -> dict[str, Any]:
+    found = {"grants": items, emulation.COPIED: copied, "carried": carried}
+    return {name: grant_items.to_ledger(those) for name, those in found.items() if those}
 
 
 def observed(desired: DesiredRole, state: ServerState) -> dict[str, Any]:

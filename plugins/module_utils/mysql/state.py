@@ -54,6 +54,8 @@ class Wanted:
     """Users of whom views, routines, triggers and events are looked for (they are in `users` as well)."""
     privileges: frozenset[str] = frozenset()
     """Users whose privileges are read (they are in `users` as well)."""
+    memberships: frozenset[tuple[str, str]] = frozenset()
+    """Members and the roles that they are to get (all in `users` as well)."""
     privileges_in: frozenset[str] = frozenset()
     """Databases on which everybody's privileges are read."""
     targets: frozenset[Target] = frozenset()
@@ -104,6 +106,8 @@ class Declaration:
     """Whose it is, for people."""
     roles: frozenset[str] = frozenset()
     privileges: Mapping[Target, frozenset[str]] = field(default_factory=dict)
+    copied: Mapping[Target, frozenset[str]] = field(default_factory=dict)
+    """What it gave for roles that are none of the server's (emulation.py)."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,8 @@ class ServerState:
     """Of the databases asked for: everybody's privileges on exactly that name, and on what is in it."""
     targets: dict[Target, bool] = field(default_factory=dict)
     """Of the tables, columns and routines asked for: whether they are there."""
+    members: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Of locked accounts that stand for roles: who is a member by the ledger or the list."""
     made_roles: frozenset[AccountName] = frozenset()
     """Roles that check mode would have made."""
     dynamic_privileges: frozenset[str] = frozenset()

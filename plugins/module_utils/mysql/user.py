@@ -7,18 +7,22 @@ account needs stands in user_account.py, roles in memberships.py, and how a user
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    declared,
+    emulation,
+    grant_items,
     hashes,
     memberships,
     user_account,
     user_drop,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import together
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import HOST_CHARACTERS, check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
@@ -41,6 +45,7 @@ def wanted(desired: DesiredUser) -> Wanted:
     going = not desired.present or desired.allowed_hosts is not None
     return Wanted(
         users=frozenset({desired.name, memberships.umbrella(desired.name), *(desired.in_roles or ())}),
+        memberships=frozenset((desired.name, role) for role in desired.in_roles or ()),
         definers=frozenset({desired.name} if going else ()),
     )
 
@@ -65,7 +70,22 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
     extra = [one for host, one in accounts.items() if host not in hosts]
     user_drop.plan_hosts(desired.name, extra, state, made)
     made.applied = {"in_roles": list(desired.in_roles or ())}
+    _plan_copies(desired, staying, memory, state, made)
     return made
+
+
+def _plan_copies(
+    desired: DesiredUser, accounts: Sequence[Account], memory: Mapping[str, Any], state: ServerState, made: Plan
+) -> None:
+    """Give and take the privileges of roles that are none of the server's."""
+    before = declared.from_ledger(desired.ref, memory, roles="in_roles")
+    others = state.others(desired.name, ("role", desired.name))
+    remembered, problems = emulation.plan_copies(accounts, desired.in_roles or (), before, others, state, made)
+    made.waits = together(problems)
+    if remembered:
+        made.applied[emulation.COPIED] = grant_items.to_ledger(remembered)
+        ahead = grant_items.merge(dict(before.copied), remembered)
+        made.ahead = made.applied | {emulation.COPIED: grant_items.to_ledger(ahead)}
 
 
 def check_user(name: str, facts: Facts) -> None:
