@@ -264,6 +264,15 @@ SERVER: Spec = {
 }
 """Of a whole run on one server: acknowledged stops, and how many databases may be dropped in which time."""
 
+EXPORT: Spec = {
+    "databases": {"type": "list", "elements": "str", "default": ["*"]},
+    "accounts": {"type": "list", "elements": "str", "default": ["*"]},
+    "format": {"type": "str", "choices": ["variables", "manifests"], "default": "variables"},
+    "instance": {"type": "str"},
+    "namespace": {"type": "str"},
+}
+"""What of a server is written down, and in which form."""
+
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 """What Ansible itself shows instead of a secret option."""
 
@@ -286,6 +295,11 @@ def spec_of_list() -> Spec:
     objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
     more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
     return CONNECTION | SERVER | objects | more
+
+
+def spec_of_export() -> Spec:
+    """Give the options of the module `database_export`."""
+    return CONNECTION | EXPORT
 
 
 def without_secrets(spec: Spec, parameters: Mapping[str, Any]) -> dict[str, Any]:

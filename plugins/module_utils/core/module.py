@@ -18,6 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_sp
     DRIVERS,
     Spec,
     spec_of,
+    spec_of_export,
     spec_of_list,
     without_secrets,
 )
@@ -45,6 +46,16 @@ def run_many(ansible_module: type[AnsibleModule]) -> None:
     from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
 
     _exit(module, spec, task.many(module.params, check=module.check_mode, diff=module._diff))
+
+
+def run_export(ansible_module: type[AnsibleModule]) -> None:
+    """Run the module `database_export`."""
+    spec = spec_of_export()
+    module = ansible_module(argument_spec=spec, supports_check_mode=True)
+    _require(module)
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
+
+    _exit(module, spec, task.exported(module.params))
 
 
 def _require(module: AnsibleModule) -> None:

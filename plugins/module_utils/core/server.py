@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.exported import Chosen, Exported
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
@@ -79,6 +80,9 @@ class Server(Protocol):
 
     def require_ledger(self) -> Ledger:
         """Give the ledger for writing, made at the first call on a new server."""
+
+    def export(self, chosen: Chosen) -> Exported:
+        """Read all that is CHOSEN and give the objects that would declare it."""
 
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs, export, manifests
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 RETURNED_AS = {
     "database": "database",
@@ -66,6 +66,28 @@ def many(parameters: Mapping[str, Any], *, check: bool, diff: bool) -> dict[str,
     return result
 
 
+def exported(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Write down a server and give the task's result, `failed` included."""
+    try:
+        manifests_wanted = parameters["format"] == "manifests"
+        if manifests_wanted and not parameters["instance"]:
+            text = "instance is missing: the DatabaseInstance that the manifests refer to"
+            raise DbopsError(Reason.INVALID_SPEC, text, field="instance")
+        found = export.export({name: parameters[name] for name in ("databases", "accounts")} | _server(parameters))
+    except DbopsError as error:
+        return failure(error) | {"warnings": []}
+    result = {"changed": False, **found}
+    if not manifests_wanted:
+        return result | {"variables": export.variables(found["objects"])}
+    written = manifests.manifests(
+        found["objects"],
+        engine=found["server"]["engine"],
+        instance=parameters["instance"],
+        namespace=parameters["namespace"],
+    )
+    return result | {"manifests": written.resources, "warnings": found["warnings"] + written.warnings}
+
+
 def failure(error: DbopsError) -> dict[str, Any]:
     """Give the result of a task that failed before there was an object to speak of."""
     message = f"{error.message} [{error.reason.value}]"
@@ -74,8 +96,11 @@ def failure(error: DbopsError) -> dict[str, Any]:
 
 def _request(parameters: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], *, check: bool) -> dict[str, Any]:
     server = {name: parameters.get(name) for name in argument_specs.SERVER}
-    connection = {name: parameters[name] for name in argument_specs.CONNECTION}
-    return {"connection": connection, "objects": list(objects), "check": check, **server}
+    return {"objects": list(objects), "check": check, **server, **_server(parameters)}
+
+
+def _server(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"connection": {name: parameters[name] for name in argument_specs.CONNECTION}}
 
 
 def _sentence(found: Mapping[str, Any]) -> str:

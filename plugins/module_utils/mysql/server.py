@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.exported import Chosen, Exported
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
@@ -133,6 +134,10 @@ class Server:
         if self.facts.pooler:
             return
         self._observing.look(declared, self.state, self.main, self.ledger, self.entries)
+
+    def export(self, chosen: Chosen) -> Exported:
+        """Read all that is CHOSEN and give the objects that would declare it."""
+        raise DbopsError(Reason.UNSUPPORTED, f"databases matching {chosen.databases} cannot be exported yet")
 
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""

@@ -22,7 +22,15 @@ VARIABLES = {
     "orders_app_password": "one secret", "orders_owner_password": "another secret", "admin_password": "unused",
 }  # fmt: skip
 # In this order, so that each finds what an earlier one makes: the owner of the database first.
-ORDER = ("converge", "database_user", "database", "database_role", "database_grant", "database_instance_info")
+ORDER = (
+    "converge",
+    "database_user",
+    "database",
+    "database_role",
+    "database_grant",
+    "database_export",
+    "database_instance_info",
+)
 # What examples take for granted.
 BEFORE: dict[str, list[dict[str, Any]]] = {
     "database_grant": [
