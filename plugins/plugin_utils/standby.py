@@ -159,9 +159,11 @@ class _Peer:
             return
         # What is in work stops between two steps, and a statement that hangs is given up on the server. Nobody reads
         # what this process would still say, so it does not stay for longer than that takes.
-        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import cancel_all
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import connection as mysql
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import connection as postgresql
 
-        cancel_all()
+        postgresql.cancel_all()
+        mysql.cancel_all()
         threading.Event().wait(_SECONDS_TO_END)
         if self._at_work:
             os._exit(1)
