@@ -85,7 +85,8 @@ def capabilities(facts: Facts, *, ledger_problem: str | None) -> list[dict[str, 
         ),
         (
             "administerRoles",
-            admin.may("ROLE_ADMIN") if mysql else admin.may("SUPER"),
+            # On MariaDB nobody may do it for roles of others, not even root.
+            mysql and (admin.may("ROLE_ADMIN") or admin.may("SUPER")),
             grant("ROLE_ADMIN")
             if mysql
             else f"for each role that {account} did not make: GRANT <role> TO {account} WITH ADMIN OPTION",
