@@ -59,7 +59,7 @@ def test_a_server_tells_its_version(engine: Engine) -> None:
         ({"login_user": "nobody_of_that_name"}, "AuthenticationFailed"),
         ({"login_db": "no_such_database"}, "DependencyNotReady"),
         ({"login_host": "no-such-host.invalid"}, "ConnectionFailed"),
-        ({"engine": "mysql"}, "Unsupported"),
+        ({"engine": "mysql"}, "ConnectionFailed"),
         ({"login_port": "no number"}, "InvalidSpec"),
         ({"ca_cert": "/no/such/file"}, "TLSFailed"),
     ],
