@@ -7,6 +7,7 @@ server and a few for each database. What belongs to the system or to an extensio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,8 +20,10 @@ _ROLES = "SELECT rolname, oid = 10 FROM pg_roles WHERE rolname !~ '^pg_' ORDER B
 
 _DATABASES = """
 SELECT d.datname, d.datconnlimit = -2, {provider}, pg_get_userbyid(d.datdba),
-       coalesce(d.datacl, acldefault('d', d.datdba))::text[], acldefault('d', d.datdba)::text[]
-FROM pg_database d ORDER BY d.datname
+       {acl}, {default}
+FROM pg_database d CROSS JOIN LATERAL (
+    SELECT coalesce(d.datacl, acldefault('d', d.datdba)), acldefault('d', d.datdba)) o (acl, "default")
+ORDER BY d.datname
 """
 
 # Settings that are not a role's own for all databases.
@@ -35,9 +38,18 @@ SELECT 'tablespace ' || quote_ident(spcname) FROM pg_tablespace WHERE spcacl IS 
 """
 _PARAMETERS = " UNION ALL SELECT 'parameter ' || parname FROM pg_parameter_acl"
 
+# A list as text. Appending nothing unpacks it once; else aclexplode() would unpack it for every row that it gives.
+_ITEMS = """(
+    SELECT coalesce(jsonb_agg(jsonb_build_array(
+        CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee) END, pg_get_userbyid(x.grantor),
+        x.privilege_type, x.is_grantable)), '[]')::text
+    FROM aclexplode(CASE WHEN cardinality(o.{0}) > 0 THEN o.{0} || '{{}}'::aclitem[] END) x)"""
+
 # What extensions brought along, and schemas of the system.
 _MEMBERS = "SELECT FROM pg_depend e WHERE e.classid = '{}'::regclass AND e.objid = {}.oid AND e.deptype = 'e'"
 _PARTS = {
+    "acl": _ITEMS.format("acl"),
+    "default": _ITEMS.format('"default"'),
     "system": "(n.nspname ~ '^pg_' OR n.nspname = 'information_schema')",
     "of_schema": _MEMBERS.format("pg_namespace", "n"),
     "of_relation": _MEMBERS.format("pg_class", "c"),
@@ -47,30 +59,32 @@ _PARTS = {
 }
 
 _OBJECTS = """
+SELECT o.type, o.schema, o.name, o.col, o.owner, o.signature, {acl}, {default} FROM (
 SELECT 'schema', n.nspname, '', '', pg_get_userbyid(n.nspowner), '{{}}'::text[],
-       coalesce(n.nspacl, acldefault('n', n.nspowner))::text[], acldefault('n', n.nspowner)::text[]
+       coalesce(n.nspacl, acldefault('n', n.nspowner)), acldefault('n', n.nspowner)
 FROM pg_namespace n
 WHERE (n.nspacl IS NOT NULL OR n.nspname = 'public') AND NOT {system}
   AND NOT EXISTS ({of_schema})
 UNION ALL
-SELECT a.type, n.nspname, c.relname, '', pg_get_userbyid(c.relowner), '{{}}', c.relacl::text[],
-       acldefault(a.letter, c.relowner)::text[]
+SELECT a.type, n.nspname, c.relname, '', pg_get_userbyid(c.relowner), '{{}}', c.relacl, acldefault(a.letter, c.relowner)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END,
                            (CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char") a (type, letter)
 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S') AND c.relacl IS NOT NULL AND NOT {system}
   AND NOT EXISTS ({of_relation})
 UNION ALL
-SELECT 'column', n.nspname, c.relname, a.attname, pg_get_userbyid(c.relowner), '{{}}', a.attacl::text[], '{{}}'
+SELECT 'column', n.nspname, c.relname, a.attname, pg_get_userbyid(c.relowner), '{{}}', a.attacl,
+       '{{}}'::aclitem[]
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND a.attacl IS NOT NULL AND NOT a.attisdropped AND NOT {system}
   AND NOT EXISTS ({of_relation})
 UNION ALL
 SELECT 'function', n.nspname, p.proname, '', pg_get_userbyid(p.proowner), ARRAY(
            SELECT format_type(o.oid, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY o (oid, n) ORDER BY o.n),
-       p.proacl::text[], acldefault('f', p.proowner)::text[]
+       p.proacl, acldefault('f', p.proowner)
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proacl IS NOT NULL AND NOT {system} AND NOT EXISTS ({of_routine})
+) o (type, schema, name, col, owner, signature, acl, "default")
 ORDER BY 1, 2, 3, 4, 6
 """
 
@@ -110,6 +124,18 @@ class Names(NamedTuple):
     bootstrap: frozenset[str]
 
 
+class Item(NamedTuple):
+    """Who got what from whom, and what of it may be passed on. `public` is everybody."""
+
+    grantee: str
+    grantor: str
+    privileges: frozenset[str]
+    grantable: frozenset[str]
+
+
+Acl = tuple[Item, ...]
+
+
 class DatabaseRow(NamedTuple):
     """A database. `broken`: one whose removal was interrupted. `provider`: of its locale, `c` for the C library."""
 
@@ -117,8 +143,8 @@ class DatabaseRow(NamedTuple):
     broken: bool
     provider: str
     owner: str
-    acl: list[str]
-    default: list[str]
+    acl: Acl
+    default: Acl
 
 
 class ObjectRow(NamedTuple):
@@ -130,8 +156,8 @@ class ObjectRow(NamedTuple):
     column: str
     owner: str
     signature: list[str]
-    acl: list[str]
-    default: list[str]
+    acl: Acl
+    default: Acl
 
 
 @dataclass(frozen=True)
@@ -155,7 +181,21 @@ def names(reader: Reader) -> Names:
 def databases(reader: Reader) -> list[DatabaseRow]:
     """Read which databases there are."""
     provider = "d.datlocprovider" if versions.has(versions.DATABASE_LOCALE_PROVIDER, reader.version_number) else "'c'"
-    return [DatabaseRow(*row) for row in reader.rows(_DATABASES.format(provider=provider))]
+    rows = reader.rows(_DATABASES.format(provider=provider, **_PARTS))
+    return [
+        DatabaseRow(name, broken, provider, owner, _acl(acl), _acl(default))
+        for name, broken, provider, owner, acl, default in rows
+    ]
+
+
+def _acl(text: str) -> Acl:
+    held: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
+    for grantee, grantor, privilege, grantable in json.loads(text):
+        privileges, options = held.setdefault((grantee, grantor), (set(), set()))
+        privileges.add(privilege)
+        if grantable:
+            options.add(privilege)
+    return tuple(Item(*names, frozenset(words), frozenset(options)) for names, (words, options) in held.items())
 
 
 def settings(reader: Reader) -> list[tuple[str | None, str | None, list[str]]]:
@@ -172,7 +212,10 @@ def shared(reader: Reader) -> list[str]:
 def inside(reader: Reader) -> Inside:
     """Read what a planner never asks, in the database of READER."""
     return Inside(
-        objects=tuple(ObjectRow(*row) for row in reader.rows(_OBJECTS.format(**_PARTS))),
+        objects=tuple(
+            ObjectRow(kind, schema, name, column, owner, signature, _acl(acl), _acl(default))
+            for kind, schema, name, column, owner, signature, acl, default in reader.rows(_OBJECTS.format(**_PARTS))
+        ),
         default_versions=dict(reader.rows(_EXTENSIONS)),
         schemas_of_extensions=frozenset(row[0] for row in reader.rows(_SCHEMAS.format(**_PARTS))),
         others=tuple(row[0] for row in reader.rows(_OTHERS.format(**_PARTS))),

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import aclitems, versions
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.export_catalog import ObjectRow
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.export_catalog import Item, ObjectRow
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import EVERY
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import (
     PUBLIC,
@@ -43,21 +43,25 @@ class Reading:
     version_number: int
     warnings: list[str]
     held: list[Held] = field(default_factory=list)
+    using: set[tuple[str, str]] = field(default_factory=set)
+    """Who has USAGE itself on which schema, everybody (PUBLIC) included."""
 
     def add(self, row: ObjectRow) -> None:
         """Read the list of one object."""
         owner = self.owner if row.owner == _OWNER else row.owner
-        had: dict[str, frozenset[str]] = {one.grantee: one.privileges for one in map(aclitems.read, row.default)}
+        had: dict[str, frozenset[str]] = {one.grantee: one.privileges for one in row.default}
         if row.type == "schema" and row.schema == "public":
             modern = versions.has(versions.PUBLIC_OF_DATABASE_OWNER, self.version_number)
             had[PUBLIC] = frozenset({"USAGE"} if modern else {"USAGE", "CREATE"})
         plain: dict[str, set[str]] = {}
         grantable: dict[str, set[str]] = {}
-        for item in map(aclitems.read, row.acl):
+        for item in row.acl:
             plain.setdefault(item.grantee, set()).update(item.privileges)
             grantable.setdefault(item.grantee, set()).update(item.grantable)
             if item.grantor != row.owner and item.grantee != row.owner:
                 self._by_others(row, item)
+        if row.type == "schema":
+            self.using |= {(grantee, row.schema) for grantee, privileges in plain.items() if "USAGE" in privileges}
         for grantee, all_of_it in had.items():
             lost = all_of_it - plain.get(grantee, set())
             if lost:
@@ -73,7 +77,7 @@ class Reading:
                 if some:
                     self.held.append(Held(row, grantee, frozenset(some), option))
 
-    def _by_others(self, row: ObjectRow, item: aclitems.Item) -> None:
+    def _by_others(self, row: ObjectRow, item: Item) -> None:
         words = ", ".join(ordered(row.type, item.privileges))
         self.warn(
             f"{item.grantee} has {words} on {self.label(row)} from {item.grantor}; who gave it cannot be declared, "
@@ -94,8 +98,7 @@ class Reading:
 
     def schemas(self) -> set[tuple[str, str]]:
         """Give the grantees and schemas where a grant would give USAGE on the schema that is not declared itself."""
-        used = {(one.grantee, one.row.schema) for one in self.held if one.row.type == "schema" and _uses(one)}
-        return {(one.grantee, one.row.schema) for one in self.held if one.row.schema} - used
+        return {(one.grantee, one.row.schema) for one in self.held if one.row.schema} - self.using
 
     def entries(self, grantees: Iterable[str], reaching: frozenset[tuple[str, str]]) -> dict[str, Entries]:
         """Give the entries of these GRANTEES; REACHING are those of `schemas` that may use the schema all the same."""
@@ -132,10 +135,6 @@ class Reading:
         every = row.type == "table" and words == known("table", self.version_number)
         entry["privileges"] = ["ALL"] if every else ordered(row.type, words)
         return entry | ({"grant_option": True} if those[0].option else {})
-
-
-def _uses(one: Held) -> bool:
-    return "USAGE" in one.privileges
 
 
 def _name(row: ObjectRow) -> str:

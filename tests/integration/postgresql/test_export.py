@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -215,3 +215,47 @@ def test_the_custom_resources_mean_the_same_to_the_operator(foreign: PostgreSQLS
         written.warnings
     )
     assert any("it's me: the API admits only" in text for text in written.warnings)
+
+
+@pytest.mark.feature("A07")
+def test_what_cannot_be_declared_is_said(superuser_engine: Engine, unique: Callable[[str], str]) -> None:
+    server, name, boss, member = superuser_engine.server, unique("db"), unique("boss"), unique("mem")
+    send(
+        server,
+        f"CREATE ROLE {boss} CONNECTION LIMIT 7",
+        f"CREATE ROLE {member} LOGIN",
+        f"GRANT {boss} TO {member} WITH ADMIN OPTION",
+        f"GRANT pg_monitor TO {member}",
+        f"CREATE DATABASE {name}",
+        f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+        f"ALTER DATABASE {name} SET work_mem = '5MB'",
+        f"ALTER ROLE {member} IN DATABASE {name} SET work_mem = '6MB'",
+    )
+    send(
+        server,
+        "CREATE SCHEMA hidden",
+        "CREATE TABLE hidden.far (id int)",
+        f"GRANT SELECT ON hidden.far TO {member}",
+        "CREATE TYPE mood AS ENUM ('good')",
+        f"GRANT USAGE ON TYPE mood TO {member}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {boss} GRANT SELECT ON TABLES TO {member}",
+        dbname=name,
+    )
+    found = exported(superuser_engine, databases=[name], accounts=[boss, member])
+    text = "\n".join(found["warnings"])
+    for part in (
+        f"role {boss}: connection_limit can be declared for logins only",
+        f"{member} is a member of {boss} in a way that cannot be declared (ADMIN",
+        f"database {name}: everybody (PUBLIC) has no CONNECT on the database any more",
+        f"settings of all roles in database {name} cannot be declared: work_mem",
+        f"settings of role {member} in database {name} cannot be declared: work_mem",
+        f"{member} has privileges on table hidden.far and may not use schema hidden",
+        "what was granted on type public.mood cannot be declared",
+        f"what was granted on all objects that {boss} makes later, in whatever schema cannot be declared",
+    ):
+        assert part in text
+    grant = next(one for one in found["objects"] if one["kind"] == "database_grant")
+    assert grant == {"kind": "database_grant", "user": member, "roles": ["pg_monitor"]}
+    document = superuser_engine.run(*found["objects"], check=True)
+    assert not document["failed"], document["objects"]
+    assert not document["changed"]
