@@ -201,6 +201,18 @@ class Connector:
             except pymysql.MySQLError as error:
                 raise by_tcp._failure(error, user) from error
 
+    def open_as(self, user: str, password: str, database: str) -> pymysql.Connection[Any]:
+        """Open a session of another account in DATABASE, with the server's own settings. Raises ConnectError."""
+        import pymysql
+
+        connection = self._connect(user, password)
+        try:
+            connection.select_db(database)
+        except pymysql.MySQLError as error:
+            raise self._failure(error, user) from error
+        self._wait_longer(connection)
+        return connection
+
     def end(self, connection_id: int) -> None:
         """End the session of this number, by another session. Raises ConnectError."""
         import pymysql
@@ -287,8 +299,13 @@ class Connector:
         with connection.cursor() as cursor:
             cursor.execute(f"SET {', '.join(f'{name} = %({name})s' for name in wanted)}", wanted)
             cursor.execute("SET SESSION TRANSACTION READ WRITE")
-        # The driver has no call for it: so far it was the time to connect.
+        self._wait_longer(connection)
+
+    def _wait_longer(self, connection: pymysql.Connection[Any]) -> None:
+        """Wait for answers as long as statements may take; so far it was the time to connect."""
+        statement, lock = (int(self.options[name]) for name in ("statement_timeout", "lock_timeout"))
         longest = statement + lock + _GRACE if statement and lock else None
+        # The driver has no call for it.
         connection._read_timeout = connection._write_timeout = longest  # type: ignore[attr-defined]
 
     def _failure(self, error: pymysql.MySQLError, user: str) -> ConnectError:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
@@ -24,8 +25,14 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import charsets, grant_items, grant_statements
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import lacking_rights
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Database, ServerState, Target, Wanted
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import end_sessions, shown, step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    AccountName,
+    Database,
+    ServerState,
+    Target,
+    Wanted,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import account, end_sessions, shown, step
 
 SYSTEM = frozenset({"mysql", "information_schema", "performance_schema", "sys", "ndbinfo"})
 LEDGER = "dbops"
@@ -67,12 +74,12 @@ def predict(desired: DesiredDatabase, state: ServerState) -> None:
     state.databases[key] = Database(key, charset, collation)
 
 
-def plan(desired: DesiredDatabase, state: ServerState, _memory: Mapping[str, Any]) -> Plan:
+def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]) -> Plan:
     """Plan one database. Raises DbopsError for what cannot be or may not be done."""
     _check(desired)
     existing = _existing(desired, state)
     if not desired.present:
-        return _plan_drop(desired, existing, state)
+        return _plan_drop(desired, existing, state, memory)
     charset, collation = charsets.resolve(
         desired.encoding,
         desired.collation,
@@ -154,7 +161,9 @@ def _options(charset: str | None, collation: str | None) -> Joined:
     return Joined(parts, "")
 
 
-def _plan_drop(desired: DesiredDatabase, existing: Database | None, state: ServerState) -> Plan:
+def _plan_drop(
+    desired: DesiredDatabase, existing: Database | None, state: ServerState, memory: Mapping[str, Any]
+) -> Plan:
     """Plan the end of a database; its sessions are ended only where that was asked for."""
     made = Plan(drops=existing is not None)
     if existing:
@@ -168,6 +177,12 @@ def _plan_drop(desired: DesiredDatabase, existing: Database | None, state: Serve
         drop = Statement("DROP DATABASE {}", Identifier(existing.name))
         made.steps.append(step(Action.DROP, target, drop, before=existing.name, destructive=True))
     _take_back(state.facts.fold(desired.name), state, made)
+    definer = (memory.get(MEMORY) or {}).get("made", {}).get("definer")
+    if definer:
+        # Made for what init_sql made, and for nothing else.
+        name = AccountName(definer, "%")
+        drop_user = Statement("DROP USER IF EXISTS {}", account(name))
+        made.steps.append(step(Action.DROP, f"user {name}", drop_user, destructive=True))
     return made
 
 

@@ -24,9 +24,11 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     apply,
     catalog,
+    export,
     ledger,
     locks,
     quoting,
+    script_session,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector, Session
@@ -137,7 +139,7 @@ class Server:
 
     def export(self, chosen: Chosen) -> Exported:
         """Read all that is CHOSEN and give the objects that would declare it."""
-        raise DbopsError(Reason.UNSUPPORTED, f"databases matching {chosen.databases} cannot be exported yet")
+        return export.export(self.main, self.state, chosen)
 
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""
@@ -148,8 +150,7 @@ class Server:
         self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
     ) -> AbstractContextManager[Callable[[str], None]]:
         """Give what sends one statement of a script in DATABASE; see core.server."""
-        del database, made, remember
-        raise DbopsError(Reason.UNSUPPORTED, "scripts are not served on this engine yet", field="init_sql")
+        return script_session.script_session(self, database, made=made, remember=remember)
 
     def verify(self, user: DesiredUser) -> dict[str, str]:
         """Log in as USER with its declared password, once."""
