@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 API_VERSION = "dbops.dbprovision.io/v1alpha1"
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+_MOST_PRIVILEGES = 20
 _LABEL = 63
 """Most characters of a name that may become a label."""
 _KINDS = {
@@ -95,6 +96,8 @@ _ENTRY = {
 """Fields of entries of lists that are not called as their options."""
 _NO_FIELD = {("postgres", "grants"): ("columns",)}
 """Options of entries that the API does not have, by the engine's block and the list."""
+_NO_VALUE = {"plugin": "ed25519"}
+"""Values that the API does not have."""
 
 
 @dataclass
@@ -167,7 +170,10 @@ class _Writing:
         known = {"kind", *beside, *fields}
         for option in one.keys() - known:
             self._warn(one, f"{option} has no field in the API")
-        content = {fields[name]: self._value(one, name) for name in fields if name in one}
+        said = [name for name in fields if name in one and one[name] != _NO_VALUE.get(name)]
+        for name in one.keys() & fields.keys() - set(said):
+            self._warn(one, f"{name} {one[name]} is no value of the API")
+        content = {fields[name]: self._value(one, name) for name in said}
         # A MySQL role without its block would be a locked account.
         needed = self.block == "mysql" and one["kind"] == "database_role"
         return {self.block: content} if content or needed else {}
@@ -178,7 +184,7 @@ class _Writing:
             return value
         unknown = _NO_FIELD.get((self.block, option), ())
         found = []
-        for entry in value:
+        for entry in _as_the_api(value):
             lacking = [name for name in unknown if name in entry]
             if one["kind"] == "database" and option == "default_privileges" and "granted_by" in entry:
                 lacking.append("granted_by")
@@ -207,3 +213,13 @@ class _Writing:
     def _warn(self, one: Mapping[str, Any], text: str) -> None:
         name = next(one[word] for word in ("name", "user", "role") if word in one)
         self.made.warnings.append(f"{one['kind']} {name}: {text}")
+
+
+def _as_the_api(entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Give entries with privileges as the API takes them: in words, and so many at a time."""
+    for entry in entries:
+        words = [word.replace("_", " ") for word in entry.get("privileges", ())]
+        if not words:
+            yield entry
+        for start in range(0, len(words), _MOST_PRIVILEGES):
+            yield {**entry, "privileges": words[start : start + _MOST_PRIVILEGES]}
