@@ -70,6 +70,9 @@ def read_entry(entry: Grant, facts: Facts, dynamic: frozenset[str]) -> Items:
         static = words - dynamic if level == GLOBAL else words
         # A column has no grant option of its own: it is the table's.
         plain = static if level == COLUMN else static | option
+        # Nor does that of dynamic privileges let anything else be passed on.
+        if level == GLOBAL and words and not static:
+            plain = static
         if plain:
             found[target] = plain
         if level == COLUMN and option:
