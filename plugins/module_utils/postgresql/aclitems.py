@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Entries of access control lists as PostgreSQL writes them, `app=ar*/owner`, become values; pure.
 
-Called by catalog_grants.py. aclexplode() would say the same, and unpacks the whole list again for every row that it
-gives: with ten thousand roles in one list that takes longer than all else.
+Called by what reads whole lists (export_grants.py); of single roles catalog_grants.py asks the server.
 https://www.postgresql.org/docs/current/ddl-priv.html#PRIVILEGE-ABBREVS-TABLE
 """
 

@@ -2,18 +2,18 @@
 """Observe: who holds what on databases, schemas, tables, columns, sequences and routines, of what was asked for.
 
 Called by postgresql/server.py; fills the state with the plain values of acls.py. One query for all databases, and
-two in a session of each database that something inside of was asked for, however many grants there are.
+three in a session of each database that something inside of was asked for, however many grants there are.
 The lists of the catalogs are read, not has_*_privilege(): what a role has through PUBLIC is not its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
-    aclitems,
     acls,
     catalog_databases,
     routines,
@@ -24,56 +24,96 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls 
     DatabaseAcls,
     Dependent,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Target
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import EVERY, Target
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PUBLIC, known
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Reader, ServerState, Wanted
 
-# Every object with its list as text: a list that was never changed is the default of its type.
 _DATABASES = """
 SELECT 'database', d.oid, '', d.datname, pg_get_userbyid(d.datdba), '{}'::text[], '{}'::text[], '{}'::text[],
-       '{}'::text[], true, coalesce(d.datacl, acldefault('d', d.datdba))::text[], d.datallowconn
+       '{}'::text[], true, d.datallowconn
 FROM pg_database d WHERE d.datname = ANY(%(names)s)
 """
 
 _SCHEMAS = """
 SELECT 'schema', n.oid, n.nspname, '', pg_get_userbyid(n.nspowner), '{}'::text[], '{}'::text[], '{}'::text[],
-       '{}'::text[], has_schema_privilege(n.oid, 'USAGE'), coalesce(n.nspacl, acldefault('n', n.nspowner))::text[]
+       '{}'::text[], has_schema_privilege(n.oid, 'USAGE')
 FROM pg_namespace n WHERE n.nspname = ANY(%(schemas)s)
 """
 
 _RELATIONS = """
-SELECT a.type, c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner), '{}'::text[], '{}'::text[], '{}'::text[],
-       CASE WHEN cardinality(%(columns)s::text[]) = 0 THEN '{}' ELSE ARRAY(
+SELECT a.type, c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner), '{{}}'::text[], '{{}}'::text[],
+       '{{}}'::text[],
+       CASE WHEN cardinality(%(columns)s::text[]) = 0 THEN '{{}}' ELSE ARRAY(
            SELECT attname::text FROM pg_attribute
-           WHERE attrelid = c.oid AND attnum <> 0 AND NOT attisdropped AND attname = ANY(%(columns)s)) END,
-       true, coalesce(c.relacl, acldefault(a.letter, c.relowner))::text[]
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END,
-                           (CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char") a (type, letter)
-WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
-  AND ((a.type, n.nspname::text, c.relname::text) IN (SELECT * FROM asked)
-       OR (a.type, n.nspname::text, '*') IN (SELECT * FROM asked))
+           WHERE attrelid = c.oid AND attnum <> 0 AND NOT attisdropped AND attname = ANY(%(columns)s)) END, true
+FROM asked a JOIN pg_namespace n ON n.nspname = a.schema JOIN pg_class c ON c.relnamespace = n.oid AND {these}
+WHERE a.type IN ('table', 'sequence') AND c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
+  AND (a.type = 'sequence') = (c.relkind = 'S')
 """
 
 _ROUTINES = """
 SELECT 'function', p.oid, n.nspname, p.proname, pg_get_userbyid(p.proowner), t.schemas, t.names, t.formatted,
-       '{}'::text[], true, coalesce(p.proacl, acldefault('f', p.proowner))::text[]
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+       '{{}}'::text[], true
+FROM asked a JOIN pg_namespace n ON n.nspname = a.schema JOIN pg_proc p ON p.pronamespace = n.oid AND {these}
 CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(ns.nspname::text ORDER BY o.n), '{}') AS schemas,
-           coalesce(array_agg(ty.typname::text ORDER BY o.n), '{}') AS names,
-           coalesce(array_agg(format_type(o.oid, NULL) ORDER BY o.n), '{}') AS formatted
+    SELECT coalesce(array_agg(ns.nspname::text ORDER BY o.n), '{{}}') AS schemas,
+           coalesce(array_agg(ty.typname::text ORDER BY o.n), '{{}}') AS names,
+           coalesce(array_agg(format_type(o.oid, NULL) ORDER BY o.n), '{{}}') AS formatted
     FROM unnest(p.proargtypes) WITH ORDINALITY o (oid, n)
     JOIN pg_type ty ON ty.oid = o.oid JOIN pg_namespace ns ON ns.oid = ty.typnamespace) t
-WHERE ('function', n.nspname::text, p.proname::text) IN (SELECT * FROM asked)
-   OR ('function', n.nspname::text, '*') IN (SELECT * FROM asked)
+WHERE a.type = 'function'
 """
 
-_ASKED = "WITH asked AS (SELECT * FROM unnest(%(types)s::text[], %(in)s::text[], %(names)s::text[]))"
+# By type: the query, and what it takes for those that are named. All of a schema are read where a name is a star.
+_OBJECTS = {
+    "table": (_RELATIONS, "c.relname = a.name"),
+    "sequence": (_RELATIONS, "c.relname = a.name"),
+    "function": (_ROUTINES, "p.proname = a.name"),
+}
+_EVERY = "a.name = '*'"
 
-_COLUMNS = """
-SELECT attrelid, attname, attacl::text[] FROM pg_attribute
-WHERE attrelid = ANY(%s::oid[]) AND attacl IS NOT NULL AND NOT attisdropped
+_ASKED = (
+    "WITH asked AS (SELECT * FROM unnest(%(types)s::text[], %(in)s::text[], %(names)s::text[]) a (type, schema, name))"
+)
+
+# The lists of objects by their numbers; one that was never changed is the default of its type.
+_LISTS = {
+    "database": "SELECT oid, '' AS col, datdba AS owner, coalesce(datacl, acldefault('d', datdba)) AS acl"
+    " FROM pg_database WHERE oid = ANY(%(database)s::oid[])",
+    "schema": "SELECT oid, '' AS col, nspowner AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS acl"
+    " FROM pg_namespace WHERE oid = ANY(%(schema)s::oid[])",
+    "table": "SELECT oid, '' AS col, relowner AS owner, coalesce(relacl, acldefault('r', relowner)) AS acl"
+    " FROM pg_class WHERE oid = ANY(%(table)s::oid[]) UNION ALL"
+    " SELECT a.attrelid, a.attname, c.relowner, a.attacl"
+    " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+    " WHERE a.attrelid = ANY(%(table)s::oid[]) AND a.attacl IS NOT NULL AND NOT a.attisdropped",
+    "sequence": "SELECT oid, '' AS col, relowner AS owner, coalesce(relacl, acldefault('s', relowner)) AS acl"
+    " FROM pg_class WHERE oid = ANY(%(sequence)s::oid[])",
+    "function": "SELECT oid, '' AS col, proowner AS owner, coalesce(proacl, acldefault('f', proowner)) AS acl"
+    " FROM pg_proc WHERE oid = ANY(%(function)s::oid[])",
+}
+
+# What those of interest hold, what they have passed on, and who could pass on something; an owner passes on nothing,
+# it just gives. The list with an empty one behind it: aclexplode() would unpack a long one again for every row.
+_ENTRIES = """
+WITH interest AS MATERIALIZED (SELECT oid, rolname::text AS name FROM pg_roles WHERE rolname = ANY(%(grantees)s)
+                               UNION ALL SELECT 0, 'public' WHERE 'public' = ANY(%(grantees)s)),
+listed AS MATERIALIZED (
+    SELECT l.type, l.oid, l.col, l.owner, x.grantor, x.grantee, x.privilege_type, x.is_grantable
+    FROM ({lists}) l CROSS JOIN LATERAL aclexplode(l.acl || '{{}}'::aclitem[]) x
+    WHERE x.grantee IN (SELECT oid FROM interest) OR x.is_grantable
+       OR (x.grantor <> l.owner AND x.grantor IN (SELECT oid FROM interest)))
+SELECT 'held', l.type, l.oid, l.col, i.name, pg_get_userbyid(l.grantor), string_agg(l.privilege_type, ','),
+       coalesce(string_agg(l.privilege_type, ',') FILTER (WHERE l.is_grantable), '')
+FROM listed l JOIN interest i ON i.oid = l.grantee GROUP BY l.type, l.oid, l.col, i.name, l.grantor
+UNION ALL
+SELECT 'passed on', l.type, l.oid, l.col, i.name,
+       CASE l.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(l.grantee) END, string_agg(l.privilege_type, ','), ''
+FROM listed l JOIN interest i ON i.oid = l.grantor WHERE l.grantor <> l.owner
+GROUP BY l.type, l.oid, l.col, i.name, l.grantee
+UNION ALL
+SELECT 'option', l.type, l.oid, '', pg_get_userbyid(l.grantee), '', '', string_agg(l.privilege_type, ',')
+FROM listed l WHERE l.is_grantable AND l.col = '' AND l.grantee <> l.owner GROUP BY l.type, l.oid, l.grantee
 """
 
 # What a role may do after all, whatever it is through.
@@ -102,7 +142,8 @@ def read_into(state: ServerState, reader: Reader, wanted: Wanted, inside: Callab
         return
     rows = reader.rows(_DATABASES, {"names": sorted(asked)})
     everybody = frozenset().union(*grantees.values())
-    found = {row[3]: _object(row[:-1], everybody) for row in rows}
+    found = {row[3]: _object(row[:-1]) for row in rows}
+    _fill(found.values(), reader, everybody)
     enterable = {row[3]: row[-1] for row in rows}
     for name, targets in asked.items():
         if name not in found:
@@ -162,12 +203,10 @@ def _objects(session: Reader, asked: Iterable[Target], grantees: frozenset[str])
             names |= {("function", target.schema, one) for one in (target.name, routines.split(target.name)[0])}
     if not schemas:
         return []
-    types = {one[0] for one in names}
-    parts = [_SCHEMAS]
-    if types & {"table", "sequence"}:
-        parts.append(_RELATIONS)
-    if "function" in types:
-        parts.append(_ROUTINES)
+    parts = {_SCHEMAS: None}
+    for kind, every in sorted({(kind, name == EVERY) for kind, _ignored, name in names}):
+        query, named = _OBJECTS[kind]
+        parts[query.format(these=_EVERY if every else named)] = None
     parameters = {
         "types": [one[0] for one in names],
         "in": [one[1] for one in names],
@@ -175,16 +214,16 @@ def _objects(session: Reader, asked: Iterable[Target], grantees: frozenset[str])
         "schemas": sorted(schemas),
         "columns": sorted(columns),
     }
-    found = [_object(row, grantees) for row in session.rows(_ASKED + " UNION ALL ".join(parts), parameters)]
-    tables = {one.oid: one for one in found if one.type == "table"}
-    for oid, column, items in session.rows(_COLUMNS, [list(tables)]) if tables else ():
-        _fill(tables[oid], items, grantees, column)
+    # An object that is named, and one of all as well, is read twice.
+    rows = {row[:2]: row for row in session.rows(_ASKED + " UNION ALL ".join(parts), parameters)}
+    found = [_object(row) for row in rows.values()]
+    _fill(found, session, grantees)
     return found
 
 
-def _object(row: tuple[Any, ...], grantees: frozenset[str]) -> AclObject:
-    kind, oid, schema, name, owner, type_schemas, type_names, formatted, columns, usable, items = row
-    found = AclObject(
+def _object(row: tuple[Any, ...]) -> AclObject:
+    kind, oid, schema, name, owner, type_schemas, type_names, formatted, columns, usable = row
+    return AclObject(
         type=kind,
         schema=schema,
         name=name,
@@ -195,23 +234,38 @@ def _object(row: tuple[Any, ...], grantees: frozenset[str]) -> AclObject:
         columns=frozenset(columns),
         usable=usable,
     )
-    _fill(found, items, grantees)
-    return found
 
 
-def _fill(one: AclObject, items: Iterable[str], grantees: frozenset[str], column: str = "") -> None:
-    """Note of a list what GRANTEES hold and have passed on, and who could pass on something."""
-    for text in items:
-        grantee, grantor, privileges, grantable = aclitems.read(text)
-        if grantee in grantees:
-            entry = AclEntry(grantor, column, privileges, grantable)
-            one.entries[grantee] = (*one.entries.get(grantee, ()), entry)
-        # An owner passes on nothing, it just gives.
-        if grantor in grantees and grantor != one.owner:
-            dependent = Dependent(grantee, column, privileges)
-            one.passed_on[grantor] = (*one.passed_on.get(grantor, ()), dependent)
-        if grantable and not column and grantee != one.owner:
-            one.options[grantee] = one.options.get(grantee, frozenset()) | grantable
+def _fill(objects: Iterable[AclObject], session: Reader, grantees: frozenset[str]) -> None:
+    """Read of the lists of OBJECTS what GRANTEES hold and have passed on, and who could pass on something."""
+    numbers: dict[str, list[int]] = {kind: [] for kind in _LISTS}
+    by_number: dict[tuple[str, int], AclObject] = {}
+    for one in objects:
+        numbers[one.type].append(one.oid)
+        by_number[one.type, one.oid] = one
+    if not by_number or not grantees:
+        return
+    lists = " UNION ALL ".join(
+        f"SELECT '{kind}'::text AS type, * FROM ({query}) {kind}_lists"  # noqa: S608 (constants)
+        for kind, query in _LISTS.items()
+        if numbers[kind]
+    )
+    rows = session.rows(_ENTRIES.format(lists=lists), {**numbers, "grantees": sorted(grantees)})
+    for what, kind, oid, column, role, other, privileges, grantable in rows:
+        one = by_number[kind, oid]
+        if what == "held":
+            entry = AclEntry(other, column, _words(privileges), _words(grantable))
+            one.entries[role] = (*one.entries.get(role, ()), entry)
+        elif what == "passed on":
+            one.passed_on[role] = (*one.passed_on.get(role, ()), Dependent(other, column, _words(privileges)))
+        else:
+            one.options[role] = _words(grantable)
+
+
+@lru_cache(maxsize=1024)
+def _words(text: str) -> frozenset[str]:
+    """Give a list of privileges; there are few that are not alike."""
+    return frozenset(text.split(",")) if text else frozenset()
 
 
 def read_effective(reader: Reader, asked: Mapping[tuple[str, str], list[AclObject]]) -> None:

@@ -31,6 +31,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.defau
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import DefaultKey
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Declaration, Wanted
 
+_DEFAULT = default_privileges.FIELD
 Thing = tuple[str, str]
 Given = dict[str, Declaration]
 """What one declaration gives, by who gets it."""
@@ -44,8 +45,17 @@ def by_entry(entry: Entry) -> Given:
         return {entry.name: Declaration(owner, frozenset(applied.get("in_roles", ())), items)}
     if entry.kind == "grant":
         return {applied["grantee"]: from_ledger(owner, applied)} if "grantee" in applied else {}
-    keys = default_privileges.from_ledger(entry.name, applied.get(default_privileges.FIELD, ()))
+    keys = default_privileges.from_ledger(entry.name, applied.get(_DEFAULT, ()))
     return _by_grantee(owner, keys.items())
+
+
+def recorded_grantees(entry: Entry) -> set[str]:
+    """Give to whom a declaration gives something by the ledger."""
+    if entry.kind == "role":
+        return {entry.name}
+    if entry.kind == "grant":
+        return {entry.applied["grantee"]} if "grantee" in entry.applied else set()
+    return {key.grantee for key in default_privileges.from_ledger(entry.name, entry.applied.get(_DEFAULT, ()))}
 
 
 def to_ledger(grantee: str, given: Declaration) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Observing:
     ours: Callable[[], Sequence[int]]
     _listed: dict[Thing, Desired] = field(default_factory=dict)
     _by_grantee: dict[str, dict[Thing, Desired]] = field(default_factory=dict)
+    _recorded: dict[str, dict[Thing, Entry]] = field(default_factory=dict)
     _version_number: int = 0
     _asked: dict[str, set[tuple[str, Target]]] = field(default_factory=dict)
 
@@ -76,7 +77,7 @@ class Observing:
         wanted = self._with_asked(objects, wanted)
         catalog_grants.read_into(state, main, wanted, self.inside)
         self._note(objects, state)
-        self._read_declarations(wanted.grantees, wanted.default_acls, state, book)
+        self._read_declarations(wanted, book)
         self._read_roles(wanted, _owners(state, wanted), state, main)
         self._read_effective(wanted, state, main)
         if wanted.settings:
@@ -125,33 +126,30 @@ class Observing:
             for grantee in declared.grantees(one):
                 self._by_grantee.setdefault(grantee, {})[thing] = one
         self._version_number = state.facts.version_number
-        state.listed = self._given
+        state.others = self._others
 
-    def _given(self, grantee: str, own: Thing) -> dict[Thing, Declaration]:
-        """Give what the list declares for GRANTEE, but for its OWN; only asked where something is to be taken."""
-        found = {}
-        for thing, one in self._by_grantee.get(grantee, {}).items():
-            given = declared.by_list(one, self._version_number) if thing != own else {}
-            if grantee in given:
-                found[thing] = given[grantee]
-        return found
-
-    def _read_declarations(
-        self, grantees: Iterable[str], databases: Iterable[str], state: ServerState, book: Ledger | None
-    ) -> None:
-        names = frozenset(grantees)
-        if not names:
-            return
-        found: dict[str, dict[Thing, Declaration]] = {name: {} for name in names}
-        for entry in book.declared(names, databases) if book else ():
-            thing = (entry.kind, entry.name)
+    def _others(self, grantee: str, own: Thing) -> list[Declaration]:
+        """Give what others than OWN give to GRANTEE; what the list says of a declaration goes before the ledger."""
+        given = []
+        for thing, entry in self._recorded.get(grantee, {}).items():
             listed = self._listed.get(thing)
-            if listed and listed.owner_record == entry.owner:
-                continue
-            for grantee, what in declared.by_entry(entry).items():
-                if grantee in names:
-                    found[grantee][thing] = what
-        state.declared |= found
+            if thing != own and not (listed and listed.owner_record == entry.owner):
+                given.append(declared.by_entry(entry))
+        for thing, one in self._by_grantee.get(grantee, {}).items():
+            if thing != own:
+                given.append(declared.by_list(one, self._version_number))
+        return [one[grantee] for one in given if grantee in one]
+
+    def _read_declarations(self, wanted: Wanted, book: Ledger | None) -> None:
+        """Read what the ledger says that is given to roles of interest."""
+        for name in wanted.grantees:
+            self._recorded[name] = {}
+        if not book or not wanted.grantees:
+            return
+        for entry in book.declared(wanted.grantees, wanted.default_acls):
+            for grantee in declared.recorded_grantees(entry):
+                if grantee in wanted.grantees:
+                    self._recorded[grantee][entry.kind, entry.name] = entry
 
     def _read_roles(self, wanted: Wanted, owners: Iterable[str], state: ServerState, main: Reader) -> None:
         admin = state.facts.admin

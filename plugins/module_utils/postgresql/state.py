@@ -320,19 +320,10 @@ class ServerState:
     """Databases in which privileges are declared, as far as these were asked for."""
     access: dict[TableName, Access | DbopsError] = field(default_factory=dict)
     """Tables that somebody asked about, or why they could not be read."""
-    declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
-    """What declarations give to the roles of interest by the ledger: by these roles' names and by the ledger's names
-    of the declarations (thing and name)."""
-    listed: Callable[[str, tuple[str, str]], Mapping[tuple[str, str], Declaration]] = lambda _grantee, _own: {}
-    """The same of what the list that is worked on declares, but for one of them; see observing.py."""
+    others: Callable[[str, tuple[str, str]], list[Declaration]] = lambda _grantee, _own: []
+    """What all declarations but one's own (thing and name) give to a role: by the ledger, and by the list that is
+    worked on. Only asked where something is to be taken away."""
     circles: frozenset[tuple[str, str]] = frozenset()
     """Members and roles that are to get each other: the second is already a member of the first."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""
-
-    def others(self, grantee: str, own: tuple[str, str]) -> list[Declaration]:
-        """Give what all declarations but OWN (thing and name) give to GRANTEE."""
-        found = {name: one for name, one in self.declared.get(grantee, {}).items() if name != own}
-        for name, one in self.listed(grantee, own).items():
-            found[name] = found[name].with_(one) if name in found else one
-        return list(found.values())
