@@ -50,9 +50,10 @@ def examples(module: str) -> list[dict[str, Any]]:
     )
     tasks: list[dict[str, Any]] = yaml.safe_load(text)
     for task in tasks:
-        options = task.get(f"dbprovision.dbops.{module}", {})
-        for name in CONNECTION:
-            options.pop(name, None)
+        for action, options in task.items():
+            if action.startswith("dbprovision.dbops."):
+                for name in CONNECTION:
+                    options.pop(name, None)
     return tasks
 
 
