@@ -30,8 +30,6 @@ class Dialect:
     user_characters: int
     """The longest name of an account."""
     role_characters: int
-    blanks: str
-    """Characters that are cut off at the end of a user's name; see `trims_start`."""
     trims_start: bool
     """Whether blanks are cut off at the start of a user's name as well."""
     default_plugin: str
@@ -79,7 +77,6 @@ def _mysql(version_number: int) -> Dialect:
         version_number=version_number,
         user_characters=32,
         role_characters=32,
-        blanks=" ",
         trims_start=True,
         default_plugin=CACHING_SHA2,
         plugins=plugins,
@@ -104,7 +101,6 @@ def _mariadb(version_number: int) -> Dialect:
         version_number=version_number,
         user_characters=80,
         role_characters=128,
-        blanks=" ",
         trims_start=False,
         default_plugin=NATIVE,
         # The API writes MySQL's plugin into every declaration; on MariaDB it says nothing.

@@ -15,14 +15,14 @@ OBJECT_CHARACTERS = 64
 PATTERN_CHARACTERS = 64
 """Of a database's name in a grant, with the backslashes that keep `_` and `%` from being wildcards."""
 HOST_CHARACTERS = 255
+BLANKS = " \t\n\v\f\r"
+"""What servers do not take at the end of a name, or silently cut off there: MySQL made the account without a name of
+a user called `\\r`."""
 _LAST_OF_UTF8MB3 = "\uffff"
 
 
-def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS, ends: str = " ") -> None:
-    """Refuse with InvalidSpec what no object on the server can be called.
-
-    ENDS are characters that the server cuts off at the end, or does not take there.
-    """
+def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS) -> None:
+    """Refuse with InvalidSpec what no object on the server can be called."""
     problem = None
     if not name:
         problem = "is empty"
@@ -32,7 +32,7 @@ def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS, en
         problem = f"{name!r} contains a character that the server cannot keep in names, such as an emoji"
     elif len(name) > characters:
         problem = f"{name[:20]!r}... is {len(name)} characters long; the server keeps {characters}"
-    elif name[-1] in ends:
+    elif name[-1] in BLANKS:
         problem = f"{name!r} ends with a blank"
     if problem:
         raise DbopsError(Reason.INVALID_SPEC, f"{field} {problem}", field=field)

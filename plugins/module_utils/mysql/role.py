@@ -26,7 +26,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant import entries_held
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_compare import Held
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import Privileges, together
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import BLANKS, check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
     AccountName,
@@ -89,7 +89,7 @@ def _check(desired: DesiredRole, facts: Facts) -> None:
     native = desired.native and not dialect.roles_are_accounts
     longest = dialect.role_characters if native else dialect.user_characters
     check_name(desired.name, field="name", characters=longest)
-    if (dialect.trims_start or native) and desired.name[0] == " ":
+    if (dialect.trims_start or native) and desired.name[0] in BLANKS:
         text = f"name {desired.name!r} begins with a blank, which {dialect.title} cuts off"
         raise DbopsError(Reason.INVALID_SPEC, text, field="name")
     if desired.name in dialect.system_accounts or desired.name.upper() in ("NONE", "PUBLIC", "CURRENT_ROLE"):

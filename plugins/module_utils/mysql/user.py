@@ -23,7 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     user_drop,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import together
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import HOST_CHARACTERS, check_name
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import BLANKS, HOST_CHARACTERS, check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
     AccountName,
@@ -91,7 +91,7 @@ def _plan_copies(
 def check_user(name: str, facts: Facts) -> None:
     """Refuse what no account can be called, and accounts that are not to be touched."""
     check_name(name, field="name", characters=facts.dialect.user_characters)
-    if facts.dialect.trims_start and name[0] == " ":
+    if facts.dialect.trims_start and name[0] in BLANKS:
         text = f"name {name!r} begins with a blank, which {facts.dialect.title} cuts off"
         raise DbopsError(Reason.INVALID_SPEC, text, field="name")
     if name in facts.dialect.system_accounts:

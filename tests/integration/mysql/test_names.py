@@ -16,8 +16,9 @@ _CHARACTERS = st.one_of(
     st.sampled_from(list("\"'`\\%{}$;:-/*().,_@# sAüß")),
     st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"], exclude_characters="\0"),
 )
+_BLANKS = " \t\n\v\f\r"
 _NAMES = st.text(_CHARACTERS, min_size=1, max_size=25).filter(
-    lambda name: name[0] != " " and name[-1] != " " and name.lower() not in _TAKEN
+    lambda name: name == name.strip(_BLANKS) and name.lower() not in _TAKEN
 )
 _TAKEN = ("mysql", "sys", "dbops", "information_schema", "performance_schema", "root", "weak_admin", "none", "public")
 _SETTINGS = settings(
