@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import names
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import AccountName, Reader
 
 DATABASE = "dbops"
@@ -47,11 +46,12 @@ UNION ALL SELECT 'routine', ROUTINE_NAME, 0 FROM information_schema.ROUTINES WHE
 UNION ALL SELECT 'event', EVENT_NAME, 0 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'dbops'
 """
 _EXISTS = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'dbops'"
+# The database of a row is a pattern. A backslash is nothing special in our text (NO_BACKSLASH_ESCAPES).
 _RIGHTS = """
-SELECT User, Host, Db FROM mysql.db
-UNION SELECT User, Host, 'dbops' FROM mysql.tables_priv WHERE Db = 'dbops'
-UNION SELECT User, Host, 'dbops' FROM mysql.columns_priv WHERE Db = 'dbops'
-UNION SELECT User, Host, 'dbops' FROM mysql.procs_priv WHERE Db = 'dbops'
+SELECT User, Host FROM mysql.db WHERE 'dbops' LIKE Db ESCAPE '\\'
+UNION SELECT User, Host FROM mysql.tables_priv WHERE Db = 'dbops'
+UNION SELECT User, Host FROM mysql.columns_priv WHERE Db = 'dbops'
+UNION SELECT User, Host FROM mysql.procs_priv WHERE Db = 'dbops'
 """
 
 _COLUMNS = "kind, name, cluster, owner_kind, namespace, owner_name, state, adopted, applied"
@@ -88,20 +88,14 @@ def trust(reader: Reader, admin: AccountName) -> Trust:
     content = reader.rows(_CONTENT)
     tables = {name for kind, name, _ignored in content if kind == "table"}
     foreign = sorted(f"{kind} {name}" for kind, name, plain in content if not plain)
-    others = sorted({str(one) for one in _others(reader, admin)})
+    rights = {AccountName(*row) for row in reader.rows(_RIGHTS)}
+    others = sorted(str(one) for one in rights - {admin})
     problems = []
     if others:
         problems.append(f"{', '.join(others)} may enter it")
     if foreign:
         problems.append(f"it contains {', '.join(foreign)}")
     return Trust("; ".join(problems) or None, exists=True, prepared=tables >= _TABLES)
-
-
-def _others(reader: Reader, admin: AccountName) -> Iterator[AccountName]:
-    for user, host, pattern in reader.rows(_RIGHTS):
-        account = AccountName(user, host)
-        if account != admin and names.matches(pattern, DATABASE):
-            yield account
 
 
 def distrusted(problem: str) -> DbopsError:
