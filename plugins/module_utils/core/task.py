@@ -20,6 +20,7 @@ RETURNED_AS = {
     "database_role": "role",
     "database_grant": "grant",
     "database_instance": "instance",
+    "database_access": "table",
 }
 """Under which key a module returns what it observed of its object."""
 

@@ -28,6 +28,7 @@ ORDER = (
     "database",
     "database_role",
     "database_grant",
+    "database_access_info",
     "database_export",
     "database_instance_info",
 )
@@ -36,7 +37,17 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
     "database_grant": [
         {"dbprovision.dbops.database_user": {"name": "reports"}},
         {"dbprovision.dbops.database_role": {"name": "orders_reader"}},
-    ]
+    ],
+    "database_access_info": [
+        {
+            "dbprovision.dbops.database": {
+                "name": "orders",
+                "adopt": True,
+                "dbops_owner": "examples",
+                "init_sql": {"statements": ["CREATE TABLE sales.orders ()"]},
+            }
+        }
+    ],
 }
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 MODULES: dict[str, argument_specs.Spec] = {
     "converge": argument_specs.spec_of_list(),
     "database": argument_specs.spec_of("database"),
+    "database_access_info": argument_specs.spec_of("database_access"),
     "database_export": argument_specs.spec_of_export(),
     "database_grant": argument_specs.spec_of("database_grant"),
     "database_instance_info": argument_specs.spec_of("database_instance"),
