@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredUser
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     declared,
     emulation,
@@ -31,7 +32,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state impo
     ServerState,
     Wanted,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import require_rights
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import end_sessions, require_rights
 
 EVERYWHERE = "%"
 _REPORTED = (
@@ -60,11 +61,14 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
         return user_drop.plan(desired, state)
     _check(desired, state.facts)
     made = Plan(creates=not accounts)
+    if made.creates:
+        made.differences.append(Difference("exists", "true", "false"))
     hosts = _hosts(desired, accounts)
     passwords = user_account.Passwords(desired, rounds=state.facts.digest_rounds)
     for host in hosts:
         name = AccountName(desired.name, host)
         user_account.plan_account(desired, name, accounts.get(host), state.facts, passwords, made)
+    made.steps += _end_sessions(desired, hosts, accounts, state.facts)
     staying = [accounts.get(host) or Account(AccountName(desired.name, host)) for host in hosts]
     memberships.plan_in_roles(desired.name, desired.in_roles, staying, memory, state, made)
     extra = [one for host, one in accounts.items() if host not in hosts]
@@ -72,6 +76,16 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
     made.applied = {"in_roles": list(desired.in_roles or ())}
     _plan_copies(desired, staying, memory, state, made)
     return made
+
+
+def _end_sessions(
+    desired: DesiredUser, hosts: Sequence[str], accounts: Mapping[str, Account], facts: Facts
+) -> list[Step]:
+    """Give what ends the sessions of a user who is locked: they would live on."""
+    there = [accounts[host] for host in hosts if host in accounts]
+    if not (desired.account_locked and desired.end_sessions and there):
+        return []
+    return end_sessions(there[0].sessions, of=f"user {desired.name}", facts=facts, look_again=False)
 
 
 def _plan_copies(

@@ -93,7 +93,9 @@ def plan_account(
     if now is None:
         statement = clauses.statement("CREATE USER", name)
         after = {one.field: one.expected for one in clauses.differences}
-        made.add(step(Action.CREATE, target, statement, after=after), Difference("hosts.missing", name.host, ""))
+        made.steps.append(step(Action.CREATE, target, statement, after=after))
+        if not made.creates:
+            made.differences.append(Difference("hosts.missing", name.host, ""))
         return
     if clauses.differences:
         made.differences += [one for one in clauses.differences if one not in made.differences]

@@ -32,6 +32,7 @@ def test_a_login_is_made_and_logs_in(engine: Engine, unique: Unique) -> None:
     assert result["credentials"]["status"] == "True"
     assert result["observed"]["created"]
     assert result["observed"]["allowed_hosts"] == ["%"]
+    assert [one["field"] for one in result["differences"]] == ["exists"]
     assert engine.logs_in(name, password)
     assert not engine.logs_in(name, "another")
     engine.four_runs(user(name, password="another", verify_login=True))
@@ -197,6 +198,19 @@ def test_an_account_is_locked_and_unlocked(engine: Engine, unique: Unique) -> No
     assert (result["credentials"]["status"], result["failed"]) == ("Unknown", False)
     engine.four_runs(user(name, account_locked=False))
     assert engine.logs_in(name, "x")
+
+
+@pytest.mark.feature("U02", "R03")
+def test_a_locked_users_sessions_are_ended(engine: Engine, unique: Unique) -> None:
+    name = unique("app")
+    engine.run(user(name, password="x"))
+    with engine.connect(name, "x") as session, session.cursor() as cursor:
+        engine.run(user(name, account_locked=True, end_sessions=False))
+        cursor.execute("SELECT 1")
+        engine.run(user(name, account_locked=True))
+        with pytest.raises(engine.lost):
+            cursor.execute("SELECT 1")
+    assert not engine.one(user(name, account_locked=True))["changed"]
 
 
 @pytest.mark.feature("U02")
