@@ -40,6 +40,14 @@ SPECS = {
 }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes lists indented, as ansible-lint wants them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        """Never without."""
+        super().increase_indent(flow, False)
+
+
 def documentation() -> dict[str, dict[str, Any]]:
     """What ansible-doc says of each module, by its name."""
     command = [str(Path(sys.executable).parent / "ansible-doc"), "-t", "module", "--json"]
@@ -91,7 +99,7 @@ def specs(role: str, doc: Mapping[str, Any]) -> str:
         "description": [plain(text) for text in doc["description"]],
         "options": own,
     }
-    return _LICENCE + yaml.safe_dump({"argument_specs": {"main": main}}, sort_keys=False, width=110)
+    return _LICENCE + yaml.dump({"argument_specs": {"main": main}}, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 def task(role: str, options: Options, text: str) -> str:

@@ -139,7 +139,7 @@ DATABASE_USER: Spec = {
     "max_user_connections": {"type": "int"},
     "account_locked": {"type": "bool"},
     "failed_login_attempts": {"type": "int"},
-    "password_lock_time": {"type": "int"},
+    "password_lock_time": {"type": "int", "no_log": False},
     "password_lifetime": {"type": "int", "no_log": False},
     "retain_current_password": {"type": "bool", "default": False, "no_log": False},
     "discard_old_password": {"type": "bool", "default": False, "no_log": False},

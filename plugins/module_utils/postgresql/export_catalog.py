@@ -200,7 +200,7 @@ def _acl(text: str) -> Acl:
 
 def settings(reader: Reader) -> list[tuple[str | None, str | None, list[str]]]:
     """Read settings of databases, and of roles in single databases."""
-    return [(database, role, config) for database, role, config in reader.rows(_SETTINGS)]
+    return [(row[0], row[1], list(row[2])) for row in reader.rows(_SETTINGS)]
 
 
 def shared(reader: Reader) -> list[str]:
