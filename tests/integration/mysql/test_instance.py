@@ -73,7 +73,7 @@ def test_an_account_that_can_do_nothing(superuser_engine: Engine, unique: Unique
         (("CREATE, DROP, ALTER ON *.*",), {"database"}),
         (("CREATE USER ON *.*", "SELECT ON mysql.*"), {"user"}),
         (("CREATE USER ON *.*",), set()),
-        (("ALL ON `db%`.*",), {"database"}),
+        (("ALL ON `pre%`.*",), {"database"}),
     ],
 )
 def test_what_was_said_is_true(
@@ -82,7 +82,7 @@ def test_what_was_said_is_true(
     admin = as_admin(superuser_engine, unique("adm"), *privileges)
     found = capabilities(admin)
     made = {
-        "database": admin.one(database(unique("db"))),
+        "database": admin.one(database(unique("pre"))),
         "user": admin.one(user(unique("u"), password="x")),
     }
     for kind, result in made.items():
