@@ -27,7 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.privileges
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
     AccountName,
-    Admin,
+    Facts,
     ServerState,
     Target,
 )
@@ -172,12 +172,12 @@ def together(problems: Sequence[DbopsError]) -> DbopsError | None:
 
 def lacking_rights(state: ServerState, target: Target, words: frozenset[str]) -> frozenset[str]:
     """Give those of WORDS that our account has not to give, GRANT OPTION where it lacks that."""
-    return (words | {GRANT_OPTION}) - _has(state.facts.admin, target, state)
+    return (words | {GRANT_OPTION}) - admin_has(state.facts, target)
 
 
-def _has(admin: Admin, target: Target, state: ServerState) -> frozenset[str]:
+def admin_has(facts: Facts, target: Target) -> frozenset[str]:
     """Give what our account has on TARGET, on whatever level: the server adds the levels up."""
-    fold = state.facts.fold
+    fold, admin = facts.fold, facts.admin
     found: frozenset[str] = frozenset()
     for one, words in admin.privileges.items():
         if one.level == GLOBAL:
@@ -186,7 +186,7 @@ def _has(admin: Admin, target: Target, state: ServerState) -> frozenset[str]:
             counts = False
         elif one.level == DATABASE:
             pattern = fold(one.database)
-            counts = names.matches(pattern, target.database) and not state.facts.partial_revokes
+            counts = names.matches(pattern, target.database) and not facts.partial_revokes
             counts = counts or pattern == target.database
         elif one.level == COLUMN:
             counts = target == one

@@ -20,6 +20,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state impo
 
 DATABASE = "dbops"
 VERSION = 1
+NEEDED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+"""What our account must have in it."""
 _TABLES = frozenset({"about", "object", "lease"})
 
 # Names are compared byte by byte and blanks at their end count. Each table has a primary key: some servers insist.

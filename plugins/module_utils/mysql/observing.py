@@ -87,7 +87,7 @@ class Observing:
             state.members[role] = frozenset(one[0] for one in given if one) | by_list
             others = {name for one in given if one for name in one[1].roles}
             wanted = Wanted(users=state.members[role] | others, privileges=state.members[role] | others)
-            self._read_accounts(wanted, state, main)
+            self._read_accounts(Wanted.union([wanted]), state, main)
             found |= state.members[role]
         return found
 
@@ -176,7 +176,8 @@ class Observing:
             return
         pairs = {(who, role) for who, those in found.items() for one in those.values() for role in one.roles}
         new = frozenset(pair for pair in pairs if pair[1] not in state.accounts)
-        self._read_accounts(Wanted(users=frozenset(role for _who, role in new), memberships=new), state, main)
+        roles = Wanted(users=frozenset(role for _who, role in new), memberships=new)
+        self._read_accounts(Wanted.union([roles]), state, main)
 
     def _try_password(self, user: DesiredUser, state: ServerState) -> None:
         """Where hashes tell nothing, one login tells whether the password is as declared."""

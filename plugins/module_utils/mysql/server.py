@@ -32,9 +32,16 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector, Session
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import admin_has
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.kinds import KINDS
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.observing import Observing
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Account, Facts, ServerState
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
+    Account,
+    Facts,
+    ServerState,
+    Target,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import shown
 
 _LEASE_MARGIN = 30
 
@@ -109,10 +116,19 @@ class Server:
             self.state.ledger_problem = text
             return
         trust = ledger.trust(self.main, admin.name)
+        needed = ledger.NEEDED if trust.prepared else ledger.NEEDED | {"CREATE"}
+        lacking = needed - admin_has(self.facts, Target("database", ledger.DATABASE))
         if trust.problem:
             self.state.ledger_problem = ledger.distrusted(trust.problem).message
-        elif trust.prepared:
+            self.state.ledger_reason = Reason.CONFLICT
+        elif trust.prepared and "SELECT" not in lacking:
             self._use_ledger()
+        if lacking and not trust.problem:
+            grant = f"GRANT {', '.join(sorted(lacking))} ON {ledger.DATABASE}.* TO {shown(admin.name)}"
+            self.state.ledger_problem = (
+                f"{admin.name} may not keep the database {ledger.DATABASE}, where ownership is recorded; "
+                f"an administrator can allow it: {grant}"
+            )
 
     def _use_ledger(self) -> None:
         self.ledger = ledger.Ledger(self.main)
@@ -126,7 +142,7 @@ class Server:
         self.main.close()
         state = self.state
         self._open()
-        self.state = replace(state, facts=self.facts, ledger_problem=self.state.ledger_problem)
+        self.state = replace(state, facts=self.facts, **self.state.of_ledger())
 
     def observe(self, declared: Sequence[Desired]) -> None:
         """Read all that the DECLARED objects need, anew, into `state` and `entries`.
@@ -190,10 +206,9 @@ class Server:
 
     def require_ledger(self) -> ledger.Ledger:
         """Give the ledger for writing, made at the first call on a new server."""
+        if self.state.ledger_problem:
+            raise DbopsError(self.state.ledger_reason, self.state.ledger_problem)
         if self.ledger is None:
-            if self.state.ledger_problem:
-                reason = Reason.CONFLICT if self.facts.admin.reads_accounts else Reason.PRIVILEGE_MISSING
-                raise DbopsError(reason, self.state.ledger_problem)
             self._make_ledger()
         if not self.ledger:
             raise AssertionError("the caller has looked")
@@ -218,7 +233,7 @@ class Server:
     def lock(self, thing: str, name: str) -> Iterator[None]:
         """Hold the lock of an object: who else wants to change it waits, up to lock_timeout."""
         what, key = f"{thing} {name}", locks.key_of(thing, name)
-        if not self.ledger:
+        if not self.ledger or self.state.ledger_problem:
             with locks.user_lock(self.main, key, wait=self._lock_timeout, what=what):
                 yield
             return

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import can_be
 
@@ -238,6 +239,12 @@ class ServerState:
     declarations (thing and name)."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""
+    ledger_reason: Reason = Reason.PRIVILEGE_MISSING
+    """The reason that goes with it."""
+
+    def of_ledger(self) -> dict[str, Any]:
+        """Give what is known of the ledger, as fields."""
+        return {"ledger_problem": self.ledger_problem, "ledger_reason": self.ledger_reason}
 
     def of_user(self, user: str) -> list[Account]:
         """Give the accounts of USER, by host."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from integration.mysql.engine import Engine, database, grant, role, user
+from integration.mysql.engine import Engine, database, grant, owner, role, user
 
 from localstack.mysql import MySQLServer
 from localstack.mysql_binaries import MARIADB_11_8, MYSQL_9_7, binaries
@@ -93,6 +93,22 @@ def test_what_was_said_is_true(
 
 
 @pytest.mark.feature("I11")
+def test_a_ledger_that_may_be_read_and_not_written(superuser_engine: Engine, unique: Unique) -> None:
+    engine, owned = superuser_engine, unique("owned")
+    engine.own_ledger()
+    engine.run(user(owned, dbops_owner=owner(owned)))
+    admin = as_admin(engine, unique("adm"), "SELECT, CREATE USER ON *.*")
+    found = capabilities(admin)
+    assert "GRANT DELETE, INSERT, UPDATE ON dbops.*" in found["ledger"]
+    assert admin.one(user(unique("u"), dbops_owner=owner("u")))["reason"] == "PrivilegeMissing"
+    assert admin.one(user(owned, state="absent"))["reason"] == "Conflict", "what it says counts"
+    admin_run = admin.one(user(unique("u"), password="x"))
+    assert not admin_run["failed"], admin_run
+    engine.own_ledger()
+    assert "GRANT CREATE, DELETE, INSERT, UPDATE ON dbops.*" in capabilities(admin)["ledger"]
+
+
+@pytest.mark.feature("I11")
 def test_privileges_by_way_of_a_role_count(superuser_engine: Engine, unique: Unique) -> None:
     engine, name, group = superuser_engine, unique("adm"), unique("grp")
     host = "" if engine.mariadb else "@'%%'"
@@ -106,7 +122,8 @@ def test_privileges_by_way_of_a_role_count(superuser_engine: Engine, unique: Uni
     assert not found["createUser"]
     assert not found["readAccounts"]
     made = unique("u")
-    assert not admin.one(user(made, password="x"))["failed"]
+    result = admin.one(user(made, password="x"))
+    assert not result["failed"], result
     gift = grant(user=made, grants=[{"level": "global", "privileges": ["SELECT"]}])
     assert not admin.one(gift)["failed"]
     assert (
