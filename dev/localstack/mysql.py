@@ -129,6 +129,7 @@ class MySQLServer:
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.socket = self.directory / "server.sock"
+        self.temporary = self.directory / "tmp"
         self.authority = Authority(self.directory / "certificates") if tls else None
         self._settings = {**_SETTINGS, **_ENGINE_SETTINGS[binaries.engine], **(settings or {})}
         self._process: Server | None = None
@@ -193,6 +194,7 @@ class MySQLServer:
     def initialize(self) -> None:
         """Make the data directory, and what the server reads at its first start."""
         new_data_directory(self.binaries, self.data, user=self._user)
+        self.temporary.mkdir(mode=0o700)
         if self.authority:
             pair = self.authority.server("server", hosts=("localhost", self.host))
             tls: Mapping[str, str | None] = {
@@ -218,7 +220,12 @@ class MySQLServer:
         """Start the server, also again after `stop` or `kill`, and return when it takes connections."""
         name = f"{self.engine} {self.version}"
         own = (*server_files(self.binaries), *FILE_SETTINGS[self.binaries.engine], f"--datadir={self.data}")
-        places = (f"--port={self.port}", f"--socket={self.socket}", f"--pid-file={self.directory / 'server.pid'}")
+        # A folder of its own for temporary tables: MariaDB removes all that it finds there when it starts, and another
+        # server that is using them crashes.
+        places = (
+            *(f"--port={self.port}", f"--socket={self.socket}", f"--pid-file={self.directory / 'server.pid'}"),
+            f"--tmpdir={self.temporary}",
+        )
         given = [f"--{key}" if value is None else f"--{key}={value}" for key, value in self._settings.items()]
         first = [f"--init-file={self._first_statements}"] if self._first_statements.exists() else []
         self._process = Server(
