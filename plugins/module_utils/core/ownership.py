@@ -27,12 +27,15 @@ class Owner:
     name: str
 
     @classmethod
-    def from_options(cls, value: str | Mapping[str, Any] | None, *, kind: str, name: str) -> Self | None:
+    def from_options(cls, value: Any, *, kind: str, name: str) -> Self | None:
         """Read the option `dbops_owner`: a mapping of all four, a word that names a playbook, or nothing."""
         if not value:
             return None
         if isinstance(value, str):
             return cls(cluster=PLAYBOOK, kind=kind, namespace=value, name=name)
+        if not isinstance(value, Mapping):
+            text = "dbops_owner is neither a word nor a mapping of cluster, kind, namespace and name"
+            raise DbopsError(Reason.INVALID_SPEC, text, field="dbops_owner")
         missing = [key for key in ("cluster", "kind", "namespace", "name") if not isinstance(value.get(key), str)]
         if missing:
             raise DbopsError(Reason.INVALID_SPEC, f"dbops_owner lacks {', '.join(missing)}", field="dbops_owner")

@@ -73,3 +73,10 @@ def test_releases() -> None:
     with pytest.raises(DbopsError) as caught:
         may(None, entry(OTHER))
     assert caught.value.reason is Reason.CONFLICT
+
+
+@pytest.mark.parametrize("value", [1, True, ["team"], 1.5, {"cluster": "c"}, {"cluster": 1}])
+def test_what_names_no_owner(value: object) -> None:
+    with pytest.raises(DbopsError) as caught:
+        Owner.from_options(value, kind="database_user", name="app")
+    assert (caught.value.reason, caught.value.field) == (Reason.INVALID_SPEC, "dbops_owner")
