@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import dependencies_grants
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Dependencies,
     OwnedObject,
+    PassedOn,
     Reader,
     Role,
 )
@@ -72,14 +74,27 @@ def read(
                 owned_counts={**one.owned_counts, database: count},
             )
         else:
-            found[name] = replace(one, privileges_in={**one.privileges_in, database: frozenset(owners)})
+            found[name] = replace(
+                one,
+                privileges_in={**one.privileges_in, database: frozenset(owners)},
+                passed_on={**one.passed_on, database: _passed_on(name, database, reader, inside)},
+            )
     return {name: replace(roles[name], dependencies=found[name], sessions=sessions.get(name, 0)) for name in wanted}
 
 
 def owners(role: Role) -> set[str]:
-    """Give the owners of what ROLE holds privileges on: only they can take them back, beside a superuser."""
-    held = role.dependencies.privileges_in if role.dependencies else {}
-    return {owner for those in held.values() for owner in those if owner}
+    """Give the owners of what ROLE holds privileges on, and who else gave some: only they can take them back."""
+    had = role.dependencies or Dependencies()
+    givers = {one.grantor for those in had.passed_on.values() for one in those}
+    return givers | {owner for those in had.privileges_in.values() for owner in those if owner}
+
+
+def _passed_on(role: str, database: str, reader: Reader, inside: Callable[[str], Reader]) -> tuple[PassedOn, ...]:
+    try:
+        return dependencies_grants.read(inside(database) if database else reader, role, shared=not database)
+    except DbopsError:
+        # The step that clears the privileges there will say why it cannot.
+        return ()
 
 
 def _names(

@@ -74,8 +74,12 @@ def sentences(
     database: str | None,
     *,
     changes_something: bool = True,
+    cascade: bool = False,
 ) -> Iterator[Sentence]:
-    """Give the steps that make CHANGES for GRANTEE, in the session of DATABASE."""
+    """Give the steps that make CHANGES for GRANTEE, in the session of DATABASE.
+
+    CASCADE: what the grantee has passed on goes as well.
+    """
     objects: dict[int, tuple[AclObject, dict[tuple[Name, bool, bool], dict[str, list[str]]]]] = {}
     for change, name in changes:
         _ignored, groups = objects.setdefault(id(change.object), (change.object, {}))
@@ -92,7 +96,7 @@ def sentences(
         for number in range(0, len(those), _PER_STATEMENT):
             some = those[number : number + _PER_STATEMENT]
             statement = Statement(
-                _TEMPLATES[action, option],
+                _TEMPLATES[action, option] + (" CASCADE" if cascade else ""),
                 Joined([_privilege(word, columns) for word, columns in what]),
                 Keyword(_WORDS[kind]),
                 Joined([_reference(one) for one in some]),

@@ -12,6 +12,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Literal, Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import dependencies_grants
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.memberships import require_admin_option
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
@@ -133,4 +134,5 @@ def _clear(target: str | None, name: str, database: str, dependencies: Dependenc
     what = f"privileges of {name}{where}"
     steps.append(Step(Action.REVOKE, what, statement, database=session, destructive=True))
     # Without superuser only an object's owner can take back what is held on it.
-    return acting_as([*rights, *sorted(owners - {""})], steps, state)
+    steps = acting_as([*rights, *sorted(owners - {""})], steps, state)
+    return steps + dependencies_grants.plan(name, dependencies.passed_on.get(database, ()), session, state)

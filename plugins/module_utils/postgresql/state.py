@@ -98,6 +98,20 @@ class OwnedObject:
 
 
 @dataclass(frozen=True)
+class PassedOn:
+    """Privileges on an object, or on one of its columns, that somebody else than the object's owner gave."""
+
+    type: str
+    schema: str
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+    column: str
+    grantor: str
+    grantee: str
+    privileges: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Dependencies:
     """What stands in the way of dropping a role, from pg_shdepend."""
 
@@ -108,6 +122,8 @@ class Dependencies:
     privileges_in: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Databases with privileges, policies or default privileges of it ("" for those on shared objects), and the
     owners of the objects that these privileges are on; "" for the superuser that the server was made with."""
+    passed_on: Mapping[str, tuple[PassedOn, ...]] = field(default_factory=dict)
+    """By database ("" for what is on databases themselves): what others than the owners gave to it, or it to others."""
 
     @property
     def owned_count(self) -> int:

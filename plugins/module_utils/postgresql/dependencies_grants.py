@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a role that is to go got from others than the owners of the objects, or passed on: DROP OWNED may leave that.
+
+Called by dependencies.py, in the session of each database where the role has privileges, and by role_drop.py. Only
+who gave it takes it back, and as long as it is there the role cannot be dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as, can_act_as
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_statements import (
+    Change,
+    Name,
+    in_names,
+    sentences,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
+    PassedOn,
+    Reader,
+    ServerState,
+)
+
+# By pg_shdepend, so that only those objects are looked at that name the role at all.
+_INSIDE = """
+WITH role AS (SELECT oid FROM pg_roles WHERE rolname = %s),
+named AS (
+    SELECT s.classid, s.objid, s.objsubid FROM pg_shdepend s JOIN role ON s.refobjid = role.oid
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'a'
+      AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())),
+acls AS (
+    SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS type, n.nspname AS schema, c.relname AS name,
+           '{}'::text[] AS schemas, '{}'::text[] AS types, '' AS col, c.relowner AS owner, c.relacl AS acl
+    FROM named d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND d.objsubid = 0
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    UNION ALL
+    SELECT 'table', n.nspname, c.relname, '{}', '{}', a.attname, c.relowner, a.attacl
+    FROM named d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid JOIN pg_namespace n ON n.oid = c.relnamespace
+    UNION ALL
+    SELECT 'function', n.nspname, p.proname, t.schemas, t.names, '', p.proowner, p.proacl
+    FROM named d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    JOIN pg_namespace n ON n.oid = p.pronamespace
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(ns.nspname::text ORDER BY o.n), '{}') AS schemas,
+               coalesce(array_agg(ty.typname::text ORDER BY o.n), '{}') AS names
+        FROM unnest(p.proargtypes) WITH ORDINALITY o (oid, n)
+        JOIN pg_type ty ON ty.oid = o.oid JOIN pg_namespace ns ON ns.oid = ty.typnamespace) t
+    UNION ALL
+    SELECT 'schema', n.nspname, '', '{}', '{}', '', n.nspowner, n.nspacl
+    FROM named d JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid)
+SELECT type, schema, name, schemas, types, col, pg_get_userbyid(x.grantor),
+       CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee) END, array_agg(x.privilege_type)
+FROM acls CROSS JOIN LATERAL aclexplode(acl) x JOIN role ON role.oid IN (x.grantee, x.grantor)
+WHERE x.grantor <> owner
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 6, 7, 8
+"""
+
+_ON_DATABASES = """
+SELECT 'database', '', d.datname, '{}'::text[], '{}'::text[], '', pg_get_userbyid(x.grantor),
+       CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee) END, array_agg(x.privilege_type)
+FROM pg_database d CROSS JOIN LATERAL aclexplode(d.datacl) x JOIN pg_roles r ON r.oid IN (x.grantee, x.grantor)
+WHERE r.rolname = %s AND x.grantor <> d.datdba GROUP BY 3, 7, 8 ORDER BY 3, 7, 8
+"""
+
+
+def read(session: Reader, role: str, *, shared: bool) -> tuple[PassedOn, ...]:
+    """Read what others than owners gave to ROLE, and it to others, in a database; on databases if SHARED."""
+    found = []
+    rows = session.rows(_ON_DATABASES if shared else _INSIDE, [role])
+    for kind, schema, name, schemas, types, column, grantor, grantee, privileges in rows:
+        arguments = tuple(zip(schemas, types, strict=True))
+        found.append(PassedOn(kind, schema, name, arguments, column, grantor, grantee, frozenset(privileges)))
+    return tuple(found)
+
+
+def plan(role: str, passed_on: Iterable[PassedOn], database: str | None, state: ServerState) -> list[Step]:
+    """Give the steps that take all of it back, in the name of each who gave it. Raises PrivilegeMissing."""
+    objects: dict[tuple[str, str, str, tuple[tuple[str, str], ...]], AclObject] = {}
+    changes: dict[str, list[tuple[Change, Name]]] = {}
+    for one in passed_on:
+        if not can_act_as(one.grantor, state):
+            admin = state.facts.admin.name
+            text = (
+                f"{one.grantor} gave privileges to {role}, which {admin} cannot revoke; a superuser can allow it: "
+                f"GRANT {quoted(one.grantor)} TO {quoted(admin)}"
+            )
+            raise DbopsError(Reason.PRIVILEGE_MISSING, text)
+        key = (one.type, one.schema, one.name, one.arguments)
+        there = objects.setdefault(key, AclObject(one.type, one.schema, one.name, "", arguments=one.arguments))
+        name = Name((one.grantor,), one.grantor)
+        those = changes.setdefault(one.grantee, [])
+        those += [(Change(there, one.column, privilege), name) for privilege in sorted(one.privileges)]
+    found = [
+        sentence
+        for grantee, those in changes.items()
+        for sentence in sentences(Action.REVOKE, those, grantee, database, cascade=True)
+    ]
+    return acting_as([name for one in found for name in one.name.roles], in_names(found, database), state)
