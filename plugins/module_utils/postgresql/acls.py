@@ -127,7 +127,7 @@ class DatabaseAcls:
         kind = "table" if target.type == "column" else target.type
         there = self.objects.get((kind, target.schema), {})
         if target.name == EVERY and kind != "schema":
-            return list(there.values())
+            return [one for one in there.values() if not target.column or target.column in one.columns]
         if kind != "function":
             found = there.get((target.name, ()))
             return [] if found is None or (target.column and target.column not in found.columns) else [found]

@@ -129,8 +129,12 @@ def _check(desired: DesiredGrant, state: ServerState) -> None:
     if desired.grantee in desired.roles:
         text = f"{desired.grantee} cannot be a member of itself"
         raise DbopsError(Reason.INVALID_SPEC, text, field="roles")
-    if desired.roles and grantee_name(desired.grantee) == PUBLIC:
-        raise DbopsError(Reason.INVALID_SPEC, "PUBLIC is everybody, and no member of a role", field="roles")
+    if grantee_name(desired.grantee) == PUBLIC:
+        if desired.roles:
+            raise DbopsError(Reason.INVALID_SPEC, "PUBLIC is everybody, and no member of a role", field="roles")
+        if any(one.grant_option for one in desired.grants):
+            text = "PUBLIC is everybody, and can pass on nothing: grant_option is for roles"
+            raise DbopsError(Reason.INVALID_SPEC, text, field="grants")
 
 
 @dataclass

@@ -115,7 +115,15 @@ class Work:
     def _passes_on(self, change: Change) -> bool:
         """Whether this account has the grant option for a privilege, by itself or by roles that it inherits."""
         admin, options = self.state.facts.admin, change.object.options
-        return any(change.privilege in options[role] for role in options if role in {admin.name, *admin.inherits})
+        if change.column and change.option:
+            # The server asks for an option on the column itself, and takes one on the table for none.
+            return False
+        # Who passed it on cannot be given it back.
+        grantee = self.giving.grantee
+        passed = change.object.passed_on.get(grantee, ())
+        back = {one.grantee for one in passed if change.option and change.privilege in one.privileges}
+        roles = {admin.name, *admin.inherits} - {grantee, *back}
+        return any(change.privilege in options[role] for role in options if role in roles)
 
     def _for_schema(self, there: DatabaseAcls, one: AclObject) -> tuple[str, ...]:
         """Give the owner of a schema whose content we may not name otherwise."""

@@ -17,6 +17,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredUser,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     catalog,
     catalog_access,
@@ -186,7 +187,13 @@ class Observing:
                     by_role = lacking.setdefault("" if one.type == "database" else target.database, {})
                     by_role.setdefault((grantee, target.column), []).append(one)
         for name, by_role in lacking.items():
-            catalog_grants.read_effective(self.inside(name) if name else main, by_role)
+            try:
+                catalog_grants.read_effective(self.inside(name) if name else main, by_role)
+            except DbopsError as error:
+                # What is wrong with one database is no matter of others.
+                if not name:
+                    raise
+                state.acls[name].problem = error
 
     def _try_password(self, user: DesiredUser, state: ServerState) -> None:
         """Where verifiers may not be read, one login tells whether the password is as declared."""
