@@ -110,6 +110,38 @@ def test_with_a_grant_option_of_its_own_a_weak_admin_may(weak_engine: Engine, un
     assert shop.held(app) == set(), "taken back from both who gave it"
 
 
+@pytest.mark.feature("G04", "I11", "L10")
+def test_an_option_on_a_table_is_none_on_its_columns(weak_engine: Engine, unique: Unique) -> None:
+    """With it the server lets columns be given, but not passed on."""
+    engine = weak_engine.own_ledger()
+    shop, other, weak = make_shop(engine, unique), unique("oth"), engine.login.user
+    engine.run(role(other))
+    shop.execute(
+        "CREATE TABLE app.theirs (id int)",
+        "GRANT USAGE ON SCHEMA app TO {weak}",
+        "GRANT SELECT ON app.theirs TO {weak} WITH GRANT OPTION",
+        weak=weak,
+    )
+    entry = shop.entry("SELECT", schema="app", tables=["theirs"], columns=["id"])
+    engine.four_runs(grant("g", role=other, grants=[entry]))
+    assert "SELECT app.theirs.id" in shop.held(other)
+    for check in (True, False):
+        refused = engine.one(grant("g", role=other, grants=[entry | {"grant_option": True}]), check=check)
+        assert refused["reason"] == "PrivilegeMissing"
+        assert "SELECT on table app.theirs" in refused["message"]
+
+
+@pytest.mark.feature("L10")
+def test_what_is_wrong_with_one_object_is_no_matter_of_others(shop: Shop, app: str, unique: Unique) -> None:
+    """Columns of all tables are refused, before somebody asks every table whether it has them."""
+    shop.execute("CREATE TABLE app.bare ()")
+    wrong = grant("wrong", user=app, grants=[shop.entry("SELECT", schema="app", tables=["*"], columns=["note"])])
+    right = grant("right", user=app, grants=[shop.entry("SELECT", schema="app", tables=["orders"])])
+    bad, good = shop.engine.run(wrong, right)["objects"]
+    assert (bad["reason"], bad["field"]) == ("InvalidSpec", "grants")
+    assert not good["failed"], good
+
+
 @pytest.mark.feature("G02", "L07", "I11")
 def test_what_is_held_through_public_is_a_difference_and_no_failure(weak_engine: Engine, unique: Unique) -> None:
     """The server would answer with a warning and grant nothing."""
@@ -256,6 +288,12 @@ def test_who_gets_it_must_be_there(shop: Shop, unique: Unique) -> None:
         ({"grants": [{"privileges": ["SELECT"], "database": "x", "tables": ["t" * 64]}]}, "grants", "64 bytes"),
         ({"grants": [{"privileges": ["SELECT"], "database": "x", "table": "t"}]}, "grants", "MySQL"),
         ({"grants": "x"}, "grants", "list of mappings"),
+        ({"user": "PUBLIC", "roles": ["r"]}, "roles", "PUBLIC is everybody"),
+        (
+            {"user": "PUBLIC", "grants": [{"privileges": ["CONNECT"], "database": "x", "grant_option": True}]},
+            "grants",
+            "PUBLIC is everybody",
+        ),
         ({"default_privileges": [{**_DEFAULT, "privileges": []}]}, "default_privileges", "privileges is empty"),
         (
             {"default_privileges": [{**_DEFAULT, "privileges": ["SELECT"]}]},

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from integration.postgresql.engine import Engine, owner, role, user
+from integration.postgresql.shop import Shop
 from psycopg import sql
 
 Unique = Callable[[str], str]
@@ -197,6 +198,33 @@ def test_a_role_that_owns_something_stays_until_that_is_given_away(engine: Engin
     engine.four_runs(role(name, state="absent", reassign_owned_to=heir))
     query = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
     assert engine.server.query(query, [database]) == [(heir,)]
+
+
+@pytest.mark.feature("O01", "U09", "G04")
+def test_a_role_goes_with_what_others_than_the_owners_gave_it(shop: Shop, unique: Unique) -> None:
+    """A role with grant options gave it privileges, which DROP OWNED leaves, and it passed some of them on."""
+    name, middle, last = unique("grp"), unique("mid"), unique("lst")
+    shop.engine.run(role(name), role(middle), role(last))
+    shop.execute(
+        "GRANT USAGE ON SCHEMA app TO {middle} WITH GRANT OPTION",
+        "GRANT SELECT, UPDATE (note) ON app.orders TO {middle} WITH GRANT OPTION",
+        "GRANT EXECUTE ON FUNCTION app.total(text, int[]) TO {middle} WITH GRANT OPTION",
+        "GRANT CREATE ON DATABASE {db} TO {middle} WITH GRANT OPTION",
+        middle=middle,
+        db=shop.name,
+        as_role=shop.owner,
+    )
+    given = ("USAGE ON SCHEMA app", "SELECT, UPDATE (note) ON app.orders", "CREATE ON DATABASE {db}")
+    for giver, taker in ((middle, name), (name, last)):
+        for what in (*given, "EXECUTE ON FUNCTION app.total(text, int[])"):
+            statement = f"GRANT {what} TO {{taker}} WITH GRANT OPTION"
+            shop.execute(statement, taker=taker, db=shop.name, as_role=giver)
+    before = shop.held(middle)
+    done = shop.engine.four_runs(role(name, state="absent"))
+    assert all(step["destructive"] for step in done["objects"][0]["steps"] if step["statement"].endswith("CASCADE"))
+    assert shop.engine.server.query("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]) == []
+    assert shop.held(last) == set(), "what it had passed on went with it"
+    assert shop.held(middle) == before
 
 
 @pytest.mark.feature("O01", "D12")
