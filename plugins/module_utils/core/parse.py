@@ -88,6 +88,7 @@ def _entry(entry: Any, number: int, engine: str) -> Desired | Invalid:
             text = f"unknown kind {kind!r}; there are {', '.join(_BUILDERS)}" if kind else "the kind is missing"
             raise DbopsError(Reason.INVALID_SPEC, text, field="kind")
         values = _validate(argument_specs.KINDS[kind], options)
+        _require_given(argument_specs.KINDS[kind], values)
         _require_text(values)
         _require_engine(kind, values, engine)
         own_name = str(values["name"] or name)
@@ -311,6 +312,13 @@ def _require_engine(kind: str, values: Mapping[str, Any], engine: str) -> None:
                 if one[option] is not None:
                     text = f"grants[].{option} is an option of {family}, and this server is of another kind"
                     raise DbopsError(Reason.INVALID_SPEC, text, field="grants")
+
+
+def _require_given(spec: argument_specs.Spec, values: Mapping[str, Any]) -> None:
+    """Refuse nothing for what is required: to Ansible's validator null is an answer."""
+    for name, one in spec.items():
+        if one.get("required") and values[name] in (None, ""):
+            raise DbopsError(Reason.INVALID_SPEC, f"{name} is empty", field=name)
 
 
 def _require_text(values: Mapping[str, Any]) -> None:
