@@ -71,9 +71,10 @@ def confirmation_hash(dependants: Sequence[str]) -> str:
     return hashlib.sha256(joined).hexdigest()[:8]
 
 
-def dependant_name(key: Key, *, cluster_parent: bool) -> str:
-    """How a dependant is named: `Kind/name`, and under a cluster-scoped parent `Kind/namespace/name`."""
-    return f"{key.kind}/{key.namespace}/{key.name}" if cluster_parent else f"{key.kind}/{key.name}"
+def dependant_name(key: Key, *, parent: Key) -> str:
+    """How a dependant is named: `Kind/name`, and `Kind/namespace/name` where it is not in the PARENT's namespace."""
+    elsewhere = key.namespace and key.namespace != parent.namespace
+    return f"{key.kind}/{key.namespace}/{key.name}" if elsewhere else f"{key.kind}/{key.name}"
 
 
 def decide(facts: Facts) -> Decision:
@@ -149,10 +150,10 @@ def _objects(names: Sequence[str]) -> str:
     return "object" if len(names) == 1 else "objects"
 
 
-def unreachable_message(what: str, why: str) -> str:
+def undropped_message(what: str, why: str) -> str:
     """Say why WHAT is not dropped yet, and the ways out."""
     return (
-        f"{what} is still on the server: {why}. It is dropped as soon as the server can be reached. To let it stay "
+        f"{what} is still on the server: {why.rstrip('.')}. It is dropped as soon as that is put right. To let it stay "
         f'there and the object go, annotate {annotation.FORCE_DELETE}="true"'
     )
 

@@ -75,7 +75,7 @@ def test_a_namespace_deleted_while_its_server_is_away(
         )
         for kind, name in (("database", "app"), ("databaseuser", "owner")):
             message = objects.wait_reason(crds, kind, namespace, name, "ConnectionFailed")
-            assert "dropped as soon as the server can be reached" in message
+            assert "dropped as soon as that is put right" in message
     finally:
         own_postgres.start()
     wait_until(

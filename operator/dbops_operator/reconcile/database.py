@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, annotation, deletion, results, status
+from dbops_operator import access, annotation, deletion, resolve, results, status
 from dbops_operator.api import mysql_variables, variables
 from dbops_operator.api.database import DATABASE, DatabaseSpec
 from dbops_operator.api.model import parse
@@ -169,15 +169,15 @@ async def _delete(context: Context, body: Body) -> Verdict:
     if not has_finalizer(body):
         return Done()
     raw = body["spec"]
-    policy = raw.get("deletionPolicy", "Delete")
-    dependants = removal.dependants_of_database(context, Key.of(body))
+    policy, key = raw.get("deletionPolicy", "Delete"), Key.of(body)
+    dependants = removal.dependants_of_database(context, key)
     for child in dependants:
         context.depends(child)
     decision = deletion.decide(
         removal.facts(
             body,
             protected=bool(raw.get("deletionProtection", True)),
-            dependants=[deletion.dependant_name(child, cluster_parent=False) for child in dependants],
+            dependants=[deletion.dependant_name(child, parent=key) for child in dependants],
             retain=policy == "Retain",
         )
     )
@@ -219,4 +219,5 @@ async def _drop(context: Context, body: Body) -> Verdict:
     await on_server.tell_end(context, body, failure, what=what)
     await remove_finalizer(context, body)
     on_server.wake_namesakes(context, body, "name")
+    on_server.wake_leaving(context, resolve.instance_key(spec, body["metadata"]["namespace"]))
     return Done()

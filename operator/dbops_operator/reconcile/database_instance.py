@@ -167,7 +167,7 @@ async def _delete(context: Context, body: Body) -> Verdict:
         removal.facts(
             body,
             protected=bool(body["spec"].get("deletionProtection", True)),
-            dependants=[deletion.dependant_name(child, cluster_parent=not key.namespace) for child in dependants],
+            dependants=[deletion.dependant_name(child, parent=key) for child in dependants],
             has_outside=False,
         )
     )

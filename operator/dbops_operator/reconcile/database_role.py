@@ -117,15 +117,15 @@ def _published(body: Body) -> list[Condition]:
 async def _delete(context: Context, body: Body) -> Verdict:
     if not has_finalizer(body):
         return Done()
-    # Nothing counts as a dependant of the cluster-scoped kind: its grants go with the role.
-    dependants = removal.dependants_of_role(context, Key.of(body)) if body["kind"] == "DatabaseRole" else []
+    key = Key.of(body)
+    dependants = removal.dependants_of_role(context, key)
     for child in dependants:
         context.depends(child)
     decision = deletion.decide(
         removal.facts(
             body,
             protected=annotation.flag(body, annotation.DELETION_PROTECTION),
-            dependants=[deletion.dependant_name(child, cluster_parent=False) for child in dependants],
+            dependants=[deletion.dependant_name(child, parent=key) for child in dependants],
             retain=annotation.retains(body),
         )
     )

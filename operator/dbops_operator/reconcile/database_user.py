@@ -178,7 +178,7 @@ async def _delete(context: Context, body: Body) -> Verdict:
         removal.facts(
             body,
             protected=annotation.flag(body, annotation.DELETION_PROTECTION),
-            dependants=[deletion.dependant_name(child, cluster_parent=False) for child in dependants],
+            dependants=[deletion.dependant_name(child, parent=key) for child in dependants],
             retain=annotation.retains(body),
         )
     )

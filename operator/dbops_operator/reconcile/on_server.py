@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, ObjectResult
 from dbops_operator import access, annotation, deletion, resolve, results, status
 from dbops_operator.api.common import DriftPolicy
@@ -94,6 +94,14 @@ def wake_namesakes(context: Context, body: Body, field: str) -> None:
     for other in context.store.list(body["kind"]):
         if other["spec"].get(field) == body["spec"].get(field) and Key.of(other) != key:
             context.wake(Key.of(other), Priority.DEPENDENCY)
+
+
+def wake_leaving(context: Context, instance: Key) -> None:
+    """Have logins and roles of a server looked at that are being deleted: what they owned is not there any more."""
+    for kind in ("DatabaseUser", "DatabaseRole", "ClusterDatabaseRole"):
+        for one in context.store.list(kind):
+            if one["metadata"].get("deletionTimestamp") and removal.refers(one, instance):
+                context.wake(Key.of(one), Priority.DELETE)
 
 
 def adopts(body: Body, server: Server, *, name: str, listed_in: str) -> bool:
@@ -257,10 +265,7 @@ async def report_undropped(
     context: Context, body: Body, error: DbopsError, *, what: str, event: str = "DeleteFailed"
 ) -> Verdict:
     """Report that WHAT could not be dropped: the object stays, and the message says what to do."""
-    message = error.message
-    if error.reason.error_class is ErrorClass.WAIT or error.reason is Reason.CONNECTION_FAILED:
-        message = deletion.unreachable_message(what, error.message)
-    told = DbopsError(error.reason, message, field=error.field)
+    told = DbopsError(error.reason, deletion.undropped_message(what, error.message), field=error.field)
     report = results.failure(told, operation=f"drop {what}", phase="Failed", conditions=_kept(body))
     return await report_failure(context, body, told, report, event=event)
 

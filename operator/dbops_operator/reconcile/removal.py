@@ -84,7 +84,9 @@ def _scheduled_database(spec: Any) -> Any:
 
 
 def dependants_of_role(context: Context, key: Key) -> list[Key]:
-    """Grants to the DatabaseRole."""
+    """Grants to the DatabaseRole. Nothing counts for the cluster-scoped kind, whose grants go with the role."""
+    if key.kind == "ClusterDatabaseRole":
+        return []
     return [
         *_naming(context, "DatabaseGrant", lambda spec: spec.get("roleRef"), key),
         *_naming(context, "ClusterDatabaseGrant", lambda spec: spec.get("roleRef"), key),
@@ -125,6 +127,16 @@ def facts(
     )
 
 
+def dependants_of(context: Context, key: Key) -> list[Key]:
+    """What depends on an object that lives on a server, as far as the watches have told."""
+    look = {
+        "Database": dependants_of_database,
+        "DatabaseUser": dependants_of_user,
+        "DatabaseRole": dependants_of_role,
+    }.get(key.kind)
+    return look(context, key) if look else []
+
+
 async def hold(context: Context, body: Body, decision: deletion.Decision, children: Sequence[Key]) -> Verdict:
     """Report why the object stays, or delete its dependants first."""
     phase = "PendingDeletion" if decision.step is deletion.Step.CONFIRM else "Failed"
@@ -137,17 +149,17 @@ async def hold(context: Context, body: Body, decision: deletion.Decision, childr
         decision,
         phase=phase,
         event={deletion.Step.CONFIRM: "ForceDeletePending", deletion.Step.BLOCK: "DeletionBlocked"}.get(decision.step),
-        note=_note(decision, children),
+        note=_note(decision),
     )
     return Wait(Reason.DEPENDENCY_NOT_READY) if decision.step is deletion.Step.CASCADE else Human(Reason.BLOCKED)
 
 
-def _note(decision: deletion.Decision, children: Sequence[Key]) -> str:
-    if decision.step is not deletion.Step.CONFIRM:
+def _note(decision: deletion.Decision) -> str:
+    if decision.step is not deletion.Step.CONFIRM or not decision.confirmation:
         return decision.message
     # Never the hash: whoever confirms has looked at the status.
-    names = [f"{one.kind}/{one.name}" for one in children]
-    return f"Forced deletion waits for confirmation; it would delete {deletion.listing(names)}"
+    names = deletion.listing(decision.confirmation["children"])
+    return f"Forced deletion waits for confirmation; it would delete {names}"
 
 
 async def report_held(
@@ -187,14 +199,29 @@ def _kept(body: Body) -> list[Condition]:
     ]
 
 
+# What others own or need: it goes when the rest is gone, since a forced drop that fails leaves it on the server.
+_LAST = ("DatabaseUser", "DatabaseRole", "ClusterDatabaseRole")
+
+
 async def _delete_children(context: Context, children: Sequence[Key]) -> None:
-    for key in children:
+    for key in [one for one in children if one.kind not in _LAST] or children:
         with contextlib.suppress(NotFound):
             child = await context.api.get(key)
             if not annotation.flag(child, annotation.FORCE_DELETE):
-                child = await context.api.patch_annotations(child, {annotation.FORCE_DELETE: "true"})
+                child = await context.api.patch_annotations(child, _forced(context, key))
             if not child["metadata"].get("deletionTimestamp"):
                 await context.api.delete(key, uid=child["metadata"]["uid"])
+
+
+def _forced(context: Context, key: Key) -> dict[str, str]:
+    """Annotations that have a dependant go, and what depends on it in turn: who confirmed the one meant the other.
+
+    What comes to depend on it afterwards asks again, on the dependant.
+    """
+    below = dependants_of(context, key)
+    names = [deletion.dependant_name(one, parent=key) for one in below]
+    confirmed = {annotation.CONFIRM_FORCE_DELETE: deletion.confirmation_hash(names)} if below else {}
+    return {annotation.FORCE_DELETE: "true"} | confirmed
 
 
 async def tell_cascade_complete(context: Context, body: Body) -> None:

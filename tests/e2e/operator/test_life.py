@@ -231,6 +231,37 @@ def test_a_namespace_goes_as_a_whole_and_leaves_nothing(place: Namespace, unique
     assert left == []
 
 
+@pytest.mark.feature("L04", "L14")
+def test_a_namespace_waits_for_protection_and_then_goes_by_each_policy(
+    place: Namespace, unique: Callable[[str], str]
+) -> None:
+    kept, protected, login, role = unique("k"), unique("p"), unique("u"), unique("r")
+    place.admin_secret()
+    place.instance(deletionProtection=False)
+    place.user("app", login)
+    place.apply("DatabaseRole", "app", {"instanceRef": {"name": "main"}, "roleName": role})
+    place.database("kept", kept, deletionProtection=False, deletionPolicy="Retain")
+    place.database("protected", protected, owner=login)
+    block = {"roles": [role], "grants": [{"database": protected, "privileges": ["CONNECT"]}]}
+    target = {"userRef": {"name": "app"}, "databaseRef": {"name": "protected"}, "deletionProtection": False}
+    place.apply("DatabaseGrant", "app", {**target, "postgres": block})
+    for kind, name in (("database", "kept"), ("database", "protected"), ("databasegrant", "app")):
+        place.wait_for(kind, name, "ReconcileSuccess")
+    place.cluster.kubectl("delete", "namespace", place.name, "--wait=false")
+    place.wait_for("database", "protected", "DeletionProtected")
+    wait_until(lambda: place.get("secret", f"{login}-credentials".replace("_", "-")) is None, what="Secrets are gone")
+    place.wait_for("databaseuser", "app", "OwnershipBlocks")
+    place.kubectl("patch", "database", "protected", "--type=merge", "--patch", '{"spec":{"deletionProtection":false}}')
+    wait_until(
+        lambda: not place.cluster.kubectl("get", "namespace", place.name, "--ignore-not-found"),
+        what="the namespace is gone",
+        timeout=120,
+    )
+    found = place.server.query("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [[kept, protected]])
+    assert found == [(kept,)]
+    assert place.server.query("SELECT 1 FROM pg_roles WHERE rolname = ANY(%s)", [[login, role]]) == []
+
+
 @pytest.mark.feature("I04")
 def test_engine_is_immutable(place: Namespace) -> None:
     place.instance()
