@@ -10,9 +10,14 @@ version_added: 0.1.0
 author:
   - DB Provision contributors (@dbprovision)
 description:
-  - Reads who has privileges on a table of PostgreSQL and through what - as owner or superuser, by a grant of its own,
-    on a column, through roles, through PUBLIC or a predefined role. It changes nothing.
-  - On MySQL and MariaDB it is answered with V(Unsupported).
+  - Reads who has privileges on a table and through what. It changes nothing.
+  - On PostgreSQL that is as owner or superuser, by a grant of its own, on a column, through roles, through PUBLIC or a
+    predefined role.
+  - On MySQL and MariaDB it is by a grant on everything, on databases of a pattern, on the table or on columns, through
+    roles (those active from the login on, and those that take a C(SET ROLE)), through mandatory roles or PUBLIC, and
+    without what partial revokes take away. Of grants on databases only one counts for the server, and only that one is
+    told. Where two patterns say equally much and the server's choice is left open, both are told.
+  - A view is looked at like a table. What its definer may do with the tables behind it is not asked.
 extends_documentation_fragment:
   - dbprovision.dbops.attributes
   - dbprovision.dbops.attributes.actiongroup
@@ -27,7 +32,7 @@ options:
     required: true
     aliases: [db]
   schema:
-    description: In which schema; without it C(public).
+    description: In which schema; without it C(public). PostgreSQL only.
     type: str
   table:
     description: Which table or view.
@@ -61,9 +66,13 @@ EXAMPLES = r"""
 RETURN = r"""
 table:
   description:
-    - What was found. C(exists), C(database), C(schema), C(table), C(type), C(owner), C(row_security), and C(access), a
-      list with an entry for each role and privilege - C(role), C(login), C(privilege), C(columns) if only some,
-      C(effective) whether it also gets into schema and database, and C(through), the ways to it.
+    - What was found. C(exists), C(database), C(table), C(type), on PostgreSQL C(schema), C(owner) and C(row_security),
+      and C(access), a list with an entry for each role and privilege - C(role) (on MySQL and MariaDB an account such
+      as C(app@%)), C(login), C(privilege), C(columns) if only some, C(effective) whether it is at hand (and on
+      PostgreSQL, whether it also gets into schema and database), and C(through), the ways to it.
+    - A way has C(kind) (on PostgreSQL C(owner), C(superuser), C(grant), C(column), C(predefined), C(public); on MySQL
+      and MariaDB C(global), C(database), C(table), C(column)), C(path) from who has it to whom it was given, C(at_hand)
+      if it takes no C(SET ROLE), C(columns), C(grantable), and C(grantor) on PostgreSQL or C(pattern) of the database.
   returned: success
   type: dict
   sample:

@@ -68,9 +68,10 @@ def of_users(reader: Reader, users: Iterable[str], dialect: Dialect) -> dict[str
     found: dict[str, dict[str, Account]] = {}
     if not names:
         return found
+    asked = frozenset(names)
     for account in (_mysql if dialect.flavour == "mysql" else _mariadb)(reader, names, dialect):
         # The server may compare names without regard to case or accents.
-        if account.name.user in names:
+        if account.name.user in asked:
             found.setdefault(account.name.user, {})[account.name.host] = account
     sessions: dict[str, list[int]] = {}
     for user, number in reader.rows(_SESSIONS, [names]):

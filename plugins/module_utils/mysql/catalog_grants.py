@@ -44,6 +44,7 @@ _ROUTINES = (
 )
 _OF_USERS = "User IN %(users)s"
 _PATTERNS = "Db IN %(patterns)s"
+_OF_TABLE = "Db = %(database)s AND Table_name = %(table)s"
 _DYNAMIC = "SHOW PRIVILEGES"
 
 
@@ -77,6 +78,30 @@ def on_databases(reader: Reader, databases: Iterable[str], facts: Facts) -> dict
     return found
 
 
+def on_table(reader: Reader, users: Iterable[str], database: str, table: str, facts: Facts) -> Held:
+    """Read what these USERS (or roles) hold everywhere, on databases by all patterns that match, and on a table."""
+    parameters = {"users": list(users), "database": database, "table": table}
+    held: Held = {}
+    for name, target, words in (
+        *_global(reader, parameters, facts.dialect),
+        *_on_patterns(reader, parameters, facts),
+        *_on_tables(reader, _OF_TABLE, parameters),
+    ):
+        if words:
+            held.setdefault(name, {})[target] = words
+    return held
+
+
+def _on_patterns(
+    reader: Reader, parameters: dict[str, Any], facts: Facts
+) -> Iterator[tuple[AccountName, Target, frozenset[str]]]:
+    for name, target, words in _on_databases(reader, _OF_USERS, parameters, facts.dialect):
+        pattern = facts.fold(target.database)
+        database = parameters["database"]
+        if pattern == database or (not facts.partial_revokes and names.matches(pattern, database)):
+            yield name, target._replace(database=pattern), words
+
+
 def dynamic(reader: Reader) -> frozenset[str]:
     """Read which dynamic privileges MySQL's components have registered; static ones are not written in capitals."""
     return frozenset(name for name, *_ignored in reader.rows(_DYNAMIC) if name == name.upper())
@@ -101,16 +126,28 @@ def _global(
 def _others(
     reader: Reader, condition: str, parameters: dict[str, Any], dialect: Dialect
 ) -> Iterator[tuple[AccountName, Target, frozenset[str]]]:
+    yield from _on_databases(reader, condition, parameters, dialect)
+    yield from _on_tables(reader, condition, parameters)
+    for user, host, database, name, kind, text in reader.rows(_ROUTINES + condition, parameters):
+        yield AccountName(user, host), Target(kind.lower(), database, name), _known_set(text)
+
+
+def _on_databases(
+    reader: Reader, condition: str, parameters: dict[str, Any], dialect: Dialect
+) -> Iterator[tuple[AccountName, Target, frozenset[str]]]:
     order = (*dialect.privileges_at(DATABASE), GRANT_OPTION)
     query = _DATABASES.format(bits=_bits(order)) + condition
     for user, host, database, bits in reader.rows(query, parameters):
         yield AccountName(user, host), Target(DATABASE, database), _known_bits(int(bits), order)
+
+
+def _on_tables(
+    reader: Reader, condition: str, parameters: dict[str, Any]
+) -> Iterator[tuple[AccountName, Target, frozenset[str]]]:
     for user, host, database, table, text in reader.rows(_TABLES + condition, parameters):
         yield AccountName(user, host), Target(TABLE, database, table), _known_set(text)
     for user, host, database, table, column, text in reader.rows(_COLUMNS + condition, parameters):
         yield AccountName(user, host), Target(COLUMN, database, table, column), _known_set(text)
-    for user, host, database, name, kind, text in reader.rows(_ROUTINES + condition, parameters):
-        yield AccountName(user, host), Target(kind.lower(), database, name), _known_set(text)
 
 
 # There are few different ones among many rows.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    access,
     database,
     grant,
     instance,
@@ -21,6 +22,14 @@ KINDS: dict[str, Kind] = {
         wanted=instance.wanted,
         plan=instance.plan,
         observed=instance.observed,
+        exists=lambda _desired, _state: True,
+        predict=lambda _desired, _state: None,
+    ),
+    "database_access": Kind(
+        thing=None,
+        wanted=access.wanted,
+        plan=access.plan,
+        observed=access.observed,
         exists=lambda _desired, _state: True,
         predict=lambda _desired, _state: None,
     ),

@@ -19,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry, Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     catalog,
+    catalog_access,
     catalog_accounts,
     catalog_databases,
     catalog_grants,
@@ -26,6 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     emulation,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.access_state import TableName
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Connector
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.declared import Given, Thing
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
@@ -62,6 +64,8 @@ class Observing:
         wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in objects if one.kind in KINDS)
         self._read_accounts(Wanted.union([wanted, *(_again(one, entries) for one in objects)]), state, main)
         self._read_databases(wanted, state, main)
+        for name in wanted.access:
+            state.access[name] = catalog_access.read(main, TableName(*name), state.facts)
         self._note(objects, state)
         grantees = frozenset().union(*(declared.grantees(one) for one in objects))
         grantees |= self._read_members(objects, state, main, book)

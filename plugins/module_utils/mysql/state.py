@@ -61,6 +61,8 @@ class Wanted:
     """Databases on which everybody's privileges are read."""
     targets: frozenset[Target] = frozenset()
     """Tables, columns and routines of which it matters whether they are there."""
+    access: frozenset[tuple[str, str]] = frozenset()
+    """Databases and tables of which somebody asks who gets to them; TableName of access_state.py."""
 
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
@@ -230,6 +232,8 @@ class ServerState:
     """Of the tables, columns and routines asked for: whether they are there."""
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     """Of locked accounts that stand for roles: who is a member by the ledger or the list."""
+    access: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Of the tables asked for: Access of access_state.py, or the DbopsError that says why there is none."""
     made_roles: frozenset[AccountName] = frozenset()
     """Roles that check mode would have made."""
     dynamic_privileges: frozenset[str] = frozenset()
