@@ -141,6 +141,7 @@ def main() -> None:
     command = parser.parse_args().command
     if command == "build":
         binaries.build(say)
+        binaries.helm(say)
         mysql_binaries.build(say)
     else:
         {"up": up, "down": down, "keep": keep}[command]()

