@@ -80,6 +80,7 @@ class OperatorProcess:
             "run-directory": self.run_directory,
             "health-probe-bind-address": self.probes,
             "metrics-bind-address": self.measures,
+            "metrics-secure": "false",
             "operator-namespace": NAMESPACE,
             "grace-period": f"{GRACE_SECONDS:.0f}s",
             "log-level": "debug",

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import signal
 import sys
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
@@ -29,7 +30,7 @@ from dbops_operator.run.pool import Pool
 from dbops_operator.settings import Settings
 from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
-from dbops_operator.watch import watch
+from dbops_operator.watch import watch, watched
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +59,19 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         stack.push_async_callback(controller.templates.close)
         controller.lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)
         watches = _metadata_watches(client, store, settings, controller)
+        heard = {(resource.kind, place): time.monotonic() for resource, place in watched(settings.namespaces)}
         state = health.Health(
             beat=lambda: controller.beat,
-            watches=lambda: {(one.kind, one.namespace): one.heard for one in watches},
+            watches=lambda: heard | {(one.kind, one.namespace): one.heard for one in watches},
         )
-        for runner in await health.serve(state, metrics, probes=probes, measures=measures):
+        guard = health.guard(settings, client.review)
+        for runner in await health.serve(state, metrics, probes=probes, measures=measures, guard=guard):
             stack.push_async_callback(runner.cleanup)
         pool.start()
         # All of it is known before anything is decided: a reference is missing only if it really is.
         versions = [await one.list() for one in watches]
         await controller.list_all()
-        await _until_stopped(settings, controller, watches, versions, state, stop)
+        await _until_stopped(settings, controller, watches, versions, state, heard, stop)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -83,6 +86,7 @@ async def _until_stopped(
     watches: list[MetadataWatch],
     versions: list[str],
     state: health.Health,
+    heard: dict[health.Watched, float],
     stop: asyncio.Event,
 ) -> None:
     """Run the watches and the loop until STOP, and let what is in work end; the end of any of them ends all."""
@@ -93,6 +97,7 @@ async def _until_stopped(
             settings.namespaces,
             controller.seen,
             ready=kopf_ready,
+            heard=lambda kind, namespace: heard.update({(kind, namespace): time.monotonic()}),
             spawned=lambda: _stop_on_signals(stop),
         ),
         controller.relist(),

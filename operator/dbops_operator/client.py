@@ -238,6 +238,10 @@ class Client:
         """Create an Event of events.k8s.io/v1."""
         await self.create(body)
 
+    async def review(self, body: Mapping[str, Any]) -> Body:
+        """Ask about a token or an account (TokenReview, SubjectAccessReview); nothing is kept by the API server."""
+        return await self._json("POST", f"/apis/{body['apiVersion']}/{body['kind'].lower()}s", body=body)
+
     def _written(self, body: Body) -> Body:
         if self.on_write:
             self.on_write(body)

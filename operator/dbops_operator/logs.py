@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Log lines of the operator, as text or as JSON, each with the object that is being worked on and the run's name.
+"""Log lines of the operator, as text or as JSON, each with what is worked on: object, reconcile, run.
 
 Set up once by the operator's start.
 """
@@ -9,29 +9,40 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 
 @dataclass
 class Subject:
-    """What a task works on: an object's ref, and the run that worked on it last."""
+    """What a task works on: an object's ref, this look at it, and the run that worked on it last."""
 
     object: str = ""
     run: str = ""
+    reconcile: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Becomes `status.reconcileID` when the look changes something."""
 
+
+_NOTHING = Subject(reconcile="")
 
 subject: contextvars.ContextVar[Subject | None] = contextvars.ContextVar("subject", default=None)
 """Of the current task and of those that it starts; the lanes add the run's name when there is one."""
 
-FIELDS = ("object", "run", "server", "database", "editor")
+
+def reconcile_id() -> str:
+    """The id of the look at an object that is going on."""
+    return (subject.get() or Subject()).reconcile
+
+
+FIELDS = ("object", "reconcile", "run", "server", "database", "editor")
 """What a line may say beside its message: from the call's `extra`, or from `subject`."""
 _NOISY = ("aiohttp", "asyncio", "kopf", "kubernetes", "urllib3")
 
 
 def fields(record: logging.LogRecord) -> dict[str, str]:
     """What is to be said of RECORD beside its message."""
-    about = subject.get() or Subject()
+    about = subject.get() or _NOTHING
     found = {name: getattr(record, name, "") or getattr(about, name, "") for name in FIELDS}
     return {name: str(value) for name, value in found.items() if value}
 

@@ -69,6 +69,12 @@ class Settings:
     max_concurrent_runs: int = field(default_factory=cores)
     run_directory: Path = Path("/dev/shm")  # noqa: S108 - in memory, and the folder made in it is private
     grace_period: float = 25.0
+    metrics_secure: bool = True
+    """Whether /metrics is HTTPS, for accounts that the API server lets read it."""
+    metrics_certificates: Path | None = None
+    """Folder with the certificate and the key for it; none: they are made."""
+    metrics_certificate: str = "tls.crt"
+    metrics_key: str = "tls.key"
 
     def claims(self, labels: Mapping[str, str] | None) -> bool:
         """Whether an object with these LABELS is this operator's to handle."""

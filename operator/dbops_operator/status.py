@@ -7,12 +7,12 @@ the id of the last reconcile that changed something) and `write` applies the res
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dbops_operator import logs
 from dbops_operator.context import Context
 
 Body = Mapping[str, Any]
@@ -70,7 +70,7 @@ def build(previous: Mapping[str, Any], report: Report, *, generation: int, momen
     }
     ready = any(one.type == "Ready" and one.status == "True" for one in report.conditions)
     if report.changed or (ready and not previous.get("reconcileID")):
-        made["reconcileID"] = secrets.token_hex(4)
+        made["reconcileID"] = logs.reconcile_id()
         made["lastReconcileTime"] = moment
     return made
 

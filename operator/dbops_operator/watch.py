@@ -7,9 +7,11 @@ Only `on.event` is used: no handler waits, writes or keeps state, and Kopf puts 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, cast
+from urllib.parse import urlsplit
 
+import aiohttp
 import kopf
 from kubernetes.aio.client import Configuration
 
@@ -18,7 +20,8 @@ from dbops_operator.resources import GROUP, OWN, VERSION, Resource
 
 Seen = Callable[[str, dict[str, Any]], None]
 """Told the event's type (ADDED, MODIFIED, DELETED, or none for the first list) and the object's body."""
-
+Heard = Callable[[str, str], None]
+"""Told the kind, and the namespace ("" for all), of a watch that the API server answered."""
 
 _SECONDS_TO_END = 3.0
 
@@ -54,20 +57,22 @@ async def watch(
     seen: Seen,
     *,
     ready: asyncio.Event,
+    heard: Heard,
     spawned: Callable[[], None],
 ) -> None:
     """Watch all our kinds in NAMESPACES (none: everywhere) until cancelled; READY is set when the watches are open.
 
-    SPAWNED is called when Kopf has made its tasks; it took SIGTERM and SIGINT for itself by then. Raises when a
-    watch fails for good: the process must then end and be started again.
+    HEARD is told of each sign of life of a watch, which is opened anew at least every four minutes. SPAWNED is called
+    when Kopf has made its tasks; it took SIGTERM and SIGINT for itself by then. Raises when a watch fails for good:
+    the process must then end and be started again.
     """
     registry = kopf.OperatorRegistry()
     for resource in OWN:
         _register(registry, resource, seen)
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await kubeconfig.for_kopf(configuration)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return _session(await kubeconfig.for_kopf(configuration), _paths(configuration.host, namespaces), heard)
 
     # Not kopf.operator(): at its end that cancels every task of the process that is younger than itself.
     tasks = await kopf.spawn_tasks(
@@ -88,6 +93,42 @@ async def watch(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=_SECONDS_TO_END)
+
+
+def watched(namespaces: Collection[str]) -> Iterator[tuple[Resource, str]]:
+    """What is watched: each of our kinds, in each of NAMESPACES, or in all ("")."""
+    for resource in OWN:
+        for namespace in (namespaces if resource.namespaced else ()) or ("",):
+            yield resource, namespace
+
+
+def _paths(host: str, namespaces: Collection[str]) -> dict[str, tuple[str, str]]:
+    """The kind and the namespace by the path of its URL."""
+    # The API server may be behind a path of its own.
+    prefix = urlsplit(host).path.rstrip("/")
+    return {
+        prefix + resource.path(namespace): (resource.kind, namespace) for resource, namespace in watched(namespaces)
+    }
+
+
+def _session(info: kopf.ConnectionInfo, paths: Mapping[str, tuple[str, str]], heard: Heard) -> kopf.AiohttpSession:
+    """A session like Kopf's own that tells which watch was answered."""
+
+    async def answered(_session: Any, _context: Any, parameters: aiohttp.TraceRequestEndParams) -> None:
+        about = paths.get(parameters.url.path)
+        if about and parameters.response.status == 200:
+            heard(*about)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(answered)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=bool(info.trust_env),
+        trace_configs=[trace],
+    )
+    return kopf.AiohttpSession(server=info.server, default_namespace=info.default_namespace, aiohttp_session=session)
 
 
 def _register(registry: kopf.OperatorRegistry, resource: Resource, seen: Seen) -> None:

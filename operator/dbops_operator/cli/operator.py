@@ -94,6 +94,17 @@ def _checked(read: Callable[[str], Any], *, keep: bool = False) -> Callable[[cli
     help="Where /metrics is served; 0: nowhere.",
 )  # fmt: skip
 @click.option(
+    "--metrics-secure", is_flag=False, flag_value="true", type=click.BOOL, default=True, show_default=True,
+    help="Serve /metrics over HTTPS, to accounts that the API server lets get it.",
+)  # fmt: skip
+@click.option(
+    "--metrics-cert-path", "metrics_certificates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with the certificate for /metrics; default: one is made.",
+)  # fmt: skip
+@click.option("--metrics-cert-name", "metrics_certificate", default="tls.crt", show_default=True, help="Its file.")
+@click.option("--metrics-cert-key", "metrics_key", default="tls.key", show_default=True, help="The file of its key.")
+@click.option(
     "--health-probe-bind-address", default=":8081", show_default=True, callback=_checked(health.address, keep=True),
     help="Where /healthz and /readyz are served; 0: nowhere.",
 )  # fmt: skip

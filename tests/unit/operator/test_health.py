@@ -34,7 +34,7 @@ class Operator:
 @pytest_asyncio.fixture
 async def operator() -> AsyncIterator[Operator]:
     one = Operator()
-    runners = await health.serve(one.health, Metrics(), probes=one.url, measures=one.measures)
+    runners = await health.serve(one.health, Metrics(), probes=one.url, measures=one.measures, guard=None)
     yield one
     for runner in runners:
         await runner.cleanup()
@@ -70,7 +70,7 @@ async def test_metrics_tell_the_age_of_the_watches(operator: Operator) -> None:
 
 async def test_nothing_listens_where_it_is_switched_off() -> None:
     one = Operator()
-    assert await health.serve(one.health, Metrics(), probes="0", measures="") == []
+    assert await health.serve(one.health, Metrics(), probes="0", measures="", guard=None) == []
 
 
 @pytest.mark.parametrize(
