@@ -32,6 +32,23 @@ options:
     description: Whether the task fails when an object does.
     type: bool
     default: true
+  dbops_epoch:
+    description:
+      - A fencing token, for whoever runs the same list from several places of which one is the active one.
+      - The ledger of the server remembers the largest number per name. A task with a smaller number changes nothing
+        any more and fails with reason V(Conflict), also when it was paused in the middle of its work. A task with a
+        larger number ends the sessions of those before it.
+      - Not looked at in check mode.
+    type: dict
+    suboptions:
+      name:
+        description: What the token is for.
+        type: str
+        required: true
+      number:
+        description: Larger each time that somebody takes over, such as the time in milliseconds.
+        type: int
+        required: true
   socket:
     description:
       - For the operator only. Path of a unix socket to wait on for work; local connections only.

@@ -264,6 +264,14 @@ SERVER: Spec = {
 }
 """Of a whole run on one server: acknowledged stops, and how many databases may be dropped in which time."""
 
+EPOCH: Spec = {
+    "dbops_epoch": {
+        "type": "dict",
+        "options": {"name": {"type": "str", "required": True}, "number": {"type": "int", "required": True}},
+    },
+}
+"""Of several that work for the same purpose, the one that took over last (see core.epoch)."""
+
 EXPORT: Spec = {
     "databases": {"type": "list", "elements": "str", "default": ["*"]},
     "accounts": {"type": "list", "elements": "str", "default": ["*"]},
@@ -294,7 +302,7 @@ def spec_of_list() -> Spec:
     # As a whole it is secret, because an entry may hold a password and Ansible would log it.
     objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
     more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
-    return CONNECTION | SERVER | objects | more
+    return CONNECTION | SERVER | EPOCH | objects | more
 
 
 def spec_of_export() -> Spec:

@@ -20,6 +20,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core import (
     parse,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Epoch
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.objects import Objects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -34,9 +35,9 @@ def converge(
 ) -> dict[str, Any]:
     """Bring the objects of REQUEST to their declared state; give the document of core.results.
 
-    REQUEST has `connection`, `objects`, `check`, `acknowledge` and `drop_brake`. Raises nothing for what goes
-    wrong with a server or an object: every object gets a result. ON_RESULT is called with each the moment that it
-    is final; CANCELLED is asked with an object's ref between its steps.
+    REQUEST has `connection`, `objects`, `check`, `acknowledge`, `drop_brake` and `dbops_epoch`. Raises nothing for
+    what goes wrong with a server or an object: every object gets a result. ON_RESULT is called with each the moment
+    that it is final; CANCELLED is asked with an object's ref between its steps.
     """
     run = _Run(request, on_result or (lambda _: None), cancelled or (lambda _: False))
     return run.document()
@@ -74,11 +75,14 @@ class _Run:
 
     def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
         options = parse.connection(self._request.get("connection") or {})
-        with engines.server(options) as server:
+        check = bool(self._request.get("check"))
+        epoch = None if check else Epoch.from_options(self._request.get("dbops_epoch"))
+        with engines.server(options, epoch) as server:
+            server.take_over()
             server.observe(declared)
             objects = Objects(
                 server,
-                check=bool(self._request.get("check")),
+                check=check,
                 acknowledged=tuple(self._request.get("acknowledge") or ()),
                 brake=_brake(self._request.get("drop_brake")),
                 cancelled=self._cancelled,

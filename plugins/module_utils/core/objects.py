@@ -18,6 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredDatabase,
     DesiredUser,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Claim, Entry, claim, release
@@ -167,9 +168,10 @@ class Objects:
         """Take the object's lock, in the ledger's database if there is one or has to be."""
         if not kind.thing:
             raise AssertionError("the caller has looked")
-        if desired.owner_record:
+        if desired.owner_record or self.server.fenced:
             self.server.require_ledger()
         held.enter_context(self.server.lock(*(kind.locks(desired) if kind.locks else (kind.thing, desired.name))))
+        self.server.require_current()
 
     def _round(
         self, kind: Kind, desired: Desired, planned: Plan, claimed: Claim, result: ObjectResult, *, last: bool
@@ -199,7 +201,7 @@ class Objects:
             elif closing:
                 closing()
         except DbopsError as error:
-            if error.reason is Reason.CONFLICT and not last:
+            if error.reason is Reason.CONFLICT and not last and not isinstance(error, Superseded):
                 return False
             raise
         if planned.creates and steps:

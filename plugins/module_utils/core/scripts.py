@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import init_sql
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase, InitSQL
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY, Progress
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -46,7 +47,8 @@ def run(
         except DbopsError as error:
             progress = _progress(server, desired, desired.init_sql)
             _tell(result, progress, error=error.message)
-            if desired.init_sql.blocks or error.reason in (Reason.CANCELLED, Reason.CONNECTION_FAILED):
+            superseded = isinstance(error, Superseded)
+            if desired.init_sql.blocks or superseded or error.reason in (Reason.CANCELLED, Reason.CONNECTION_FAILED):
                 raise DbopsError(error.reason, f"init_sql: {error.message}", field="init_sql") from error
             result.warnings.append(f"init_sql: {error.message}")
             return
@@ -78,6 +80,7 @@ def _send(
             if stopped():
                 raise DbopsError(Reason.CANCELLED, f"cancelled before statement {number + 1}")
             try:
+                server.require_current()
                 send(statements[number])
             except DbopsError as error:
                 text = f"statement {number + 1} of {len(statements)}: {error.message}"

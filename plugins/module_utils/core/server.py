@@ -78,6 +78,16 @@ class Server(Protocol):
     def require_changeable(self) -> None:
         """Refuse before anything is sent where nothing can be changed."""
 
+    @property
+    def fenced(self) -> bool:
+        """Whether the run has an epoch (core.epoch), which the ledger must know."""
+
+    def take_over(self) -> None:
+        """Tell the ledger this run's epoch, where there is one that can be written; end sessions of earlier ones."""
+
+    def require_current(self) -> None:
+        """Refuse with Superseded where a later epoch than this run's works. Asked before anything is sent."""
+
     def require_ledger(self) -> Ledger:
         """Give the ledger for writing, made at the first call on a new server."""
 

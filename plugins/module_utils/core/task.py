@@ -96,7 +96,7 @@ def failure(error: DbopsError) -> dict[str, Any]:
 
 
 def _request(parameters: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], *, check: bool) -> dict[str, Any]:
-    server = {name: parameters.get(name) for name in argument_specs.SERVER}
+    server = {name: parameters.get(name) for name in argument_specs.SERVER | argument_specs.EPOCH}
     return {"objects": list(objects), "check": check, **server, **_server(parameters)}
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
@@ -33,7 +34,7 @@ class Applying:
 
     send: Callable[[Statement], None]
     before: Callable[[], None]
-    """Called before each step: keeps the object's lock."""
+    """Called before each step: keeps the object's lock, and raises Superseded where a later epoch works."""
     stopped: Callable[[], bool]
     """Whether the object was cancelled; asked between two steps."""
     committed: Callable[[Sequence[Step]], None]
@@ -50,6 +51,8 @@ def apply(steps: Sequence[Step], applying: Applying, *, closing: Callable[[], No
                 raise DbopsError(Reason.CANCELLED, f"cancelled before: {step.action} {step.target}")
             applying.before()
             _send(step, applying)
+        except Superseded:
+            raise
         except DbopsError:
             for rest in steps[number + 1 :] if number else ():
                 if rest.cleanup:

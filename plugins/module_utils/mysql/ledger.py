@@ -19,7 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import AccountName, Reader
 
 DATABASE = "dbops"
-VERSION = 1
+VERSION = 2
 NEEDED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 """What our account must have in it."""
 _TABLES = frozenset({"about", "object", "lease"})
@@ -38,6 +38,13 @@ ENGINE=InnoDB""",
 holder varbinary(64) NOT NULL, server varchar(255) NOT NULL, session bigint unsigned NOT NULL,
 expires_at datetime(6) NOT NULL) ENGINE=InnoDB""",
 )
+# What later versions added, in the order of the versions; an older ledger gets it before we write to it.
+_ADDED = {
+    2: (
+        """CREATE TABLE IF NOT EXISTS dbops.epoch (name varbinary(255) NOT NULL PRIMARY KEY, number bigint NOT NULL,
+announced bigint NOT NULL, changed_at datetime(6) NOT NULL) ENGINE=InnoDB""",
+    ),
+}
 _ABOUT = "INSERT IGNORE INTO dbops.about VALUES (1, %s, UUID(), NULL)"
 
 _CONTENT = """
@@ -120,7 +127,7 @@ class Ledger:
 
     def prepare(self) -> None:
         """Make the tables, or what is missing of them."""
-        for statement in CREATE:
+        for statement in (*CREATE, *(one for added in _ADDED.values() for one in added)):
             self._session.rows(statement)
         self._session.rows(_ABOUT, [VERSION])
 
@@ -144,9 +151,27 @@ class Ledger:
         """Give the entries of all that gives ROLE to somebody."""
         return [_entry(row) for row in self._session.rows(_MEMBERS, {"name": json.dumps(role)})]
 
+    @property
+    def newer(self) -> bool:
+        """Whether a newer version of this software made it: it is read and not written."""
+        return self.version is not None and self.version > VERSION
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an older version of this software made it."""
+        return self.version is not None and self.version < VERSION
+
+    def upgrade(self) -> None:
+        """Add to an older ledger what it lacks; the steps bear repetition, and the version comes last."""
+        for version in range((self.version or 0) + 1, VERSION + 1):
+            for statement in _ADDED[version]:
+                self._session.rows(statement)
+            self._session.rows("UPDATE dbops.about SET version = %s WHERE version < %s", [version, version])
+        self.version = VERSION
+
     def require_writable(self) -> None:
         """Refuse with Unsupported what a newer version of this software keeps here."""
-        if self.version is not None and self.version > VERSION:
+        if self.newer:
             text = f"the ledger has version {self.version}, this software writes {VERSION}; update it"
             raise DbopsError(Reason.UNSUPPORTED, text)
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.connection import Session
@@ -50,7 +49,8 @@ class Lease:
     name: str
     seconds: int
     """How long it lasts unless it is renewed: longer than any statement may take."""
-    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    holder: str
+    """Whose it is: nobody else has this name."""
     _renewed: float = 0.0
 
     def take(self, *, wait: float, sees_all: bool, what: str) -> None:

@@ -67,7 +67,8 @@ def script_session(
     try:
         _grant(server, name, database)
         connection = server.connector.open_as(name.user, password, database)
-        yield _Sender(connection).send
+        with server.at_work(int(connection.thread_id())):  # type: ignore[no-untyped-call]
+            yield _Sender(connection).send
         if connection.server_status & _IN_TRANSACTION:  # type: ignore[attr-defined]
             text = "the script leaves a transaction open, so what was done in it is lost; end it with COMMIT"
             raise DbopsError(Reason.INVALID_SPEC, text)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Epoch
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.exported import Chosen, Exported
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
@@ -24,6 +25,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     apply,
     catalog,
+    epochs,
     export,
     ledger,
     locks,
@@ -51,9 +53,10 @@ class Server:
 
     kinds: Mapping[str, Kind] = KINDS
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """Take checked connection OPTIONS; nothing is opened yet."""
+    def __init__(self, options: Mapping[str, Any], epoch: Epoch | None = None) -> None:
+        """Take checked connection OPTIONS and the run's EPOCH; nothing is opened yet."""
         self.connector = Connector(options)
+        self._fence = epochs.Fence(epoch, lambda: self.main, float(options["lock_timeout"])) if epoch else None
         self.main: Session
         self.ledger: ledger.Ledger | None = None
         self.entries: dict[tuple[str, str], Entry] = {}
@@ -187,11 +190,12 @@ class Server:
     ) -> None:
         """Send STEPS; see core.server."""
         self._observing.changing()
-        apply.apply(steps, apply.Applying(self.main.send, self._keep_lock, stopped, committed), closing=closing)
+        apply.apply(steps, apply.Applying(self.main.send, self._look, stopped, committed), closing=closing)
 
-    def _keep_lock(self) -> None:
+    def _look(self) -> None:
         if self._lease:
             self._lease.renew()
+        self.require_current()
 
     def require_direct(self) -> None:
         """Refuse to look at objects where the state of a session gets lost."""
@@ -204,6 +208,28 @@ class Server:
         if self.facts.read_only or self.facts.super_read_only:
             raise DbopsError(Reason.UNSUPPORTED, "the server is read-only (a replica); point at the primary")
 
+    @property
+    def fenced(self) -> bool:
+        """Whether the run has an epoch."""
+        return self._fence is not None
+
+    def take_over(self) -> None:
+        """Tell the ledger this run's epoch; where none can be written, nothing can be changed either."""
+        if not self._fence or not self.ledger or self.state.ledger_problem or self.ledger.newer:
+            return
+        if not (self.facts.read_only or self.facts.super_read_only or self.facts.pooler):
+            self.require_ledger()
+            self.require_current()
+
+    def require_current(self) -> None:
+        """Refuse with Superseded where a later epoch works."""
+        if self._fence and self.ledger:
+            self._fence.require_current()
+
+    def at_work(self, number: int) -> AbstractContextManager[None]:
+        """Have the session of this NUMBER ended with our own when somebody takes over."""
+        return self._fence.at_work(number) if self._fence else contextlib.nullcontext()
+
     def require_ledger(self) -> ledger.Ledger:
         """Give the ledger for writing, made at the first call on a new server."""
         if self.state.ledger_problem:
@@ -213,6 +239,8 @@ class Server:
         if not self.ledger:
             raise AssertionError("the caller has looked")
         self.ledger.require_writable()
+        if self.ledger.outdated:
+            self.ledger.upgrade()
         return self.ledger
 
     def _make_ledger(self) -> None:
@@ -238,7 +266,8 @@ class Server:
                 yield
             return
         longest = int(self.connector.options["statement_timeout"]) + self._lock_timeout + _LEASE_MARGIN
-        self._lease = locks.Lease(self.main, key, seconds=3 * longest)
+        holder = epochs.holder(self._fence.epoch if self._fence else None)
+        self._lease = locks.Lease(self.main, key, seconds=3 * longest, holder=holder)
         self._lease.take(wait=self._lock_timeout, sees_all=self.facts.admin.may("PROCESS"), what=what)
         try:
             yield

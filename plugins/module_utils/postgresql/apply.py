@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import errors
@@ -38,6 +39,8 @@ class Applying:
     """Closes the sessions in single databases, so that a database can be dropped or altered."""
     stopped: Callable[[], bool]
     """Whether the object was cancelled; asked between two steps."""
+    current: Callable[[], None]
+    """Raises Superseded where a later epoch works; asked once a session is open and before anything is sent in it."""
     committed: Callable[[Sequence[Step]], None]
     """Told of steps once nothing takes them back any more."""
 
@@ -58,6 +61,8 @@ def apply(steps: Sequence[Step], applying: Applying, *, closing: Callable[[], No
             applying.committed(batch)
             if last and closing and not within:
                 closing()
+    except Superseded:
+        raise
     except DbopsError:
         _clean_up(steps, done, applying)
         raise
@@ -80,6 +85,7 @@ def _send_batch(batch: Sequence[Step], applying: Applying, closing: Callable[[],
         try:
             session = applying.session(batch[0].database)
             with session.transaction() if transactional else nullcontext():
+                applying.current()
                 for step in batch:
                     _require_going_on(step, applying)
                     session.send(step.statement)

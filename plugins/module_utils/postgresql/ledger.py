@@ -22,7 +22,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.conne
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Reader
 
 DATABASE = "dbops"
-VERSION = 2
+VERSION = 3
 
 # template0: nothing that somebody put into template1. No connections until nobody else can connect.
 CREATE = (
@@ -48,6 +48,12 @@ _TABLES = (
 # What later versions added, in the order of the versions; an older ledger gets it before we write to it.
 _ADDED = {
     2: (Statement("CREATE INDEX object_grantee ON dbops.object ((applied ->> 'grantee')) WHERE kind = 'grant'"),),
+    3: (
+        Statement(
+            "CREATE TABLE dbops.epoch (name text NOT NULL PRIMARY KEY, number bigint NOT NULL,"
+            " announced bigint NOT NULL, changed_at timestamptz NOT NULL)"
+        ),
+    ),
 }
 
 _TRUST = """
@@ -187,6 +193,10 @@ class Ledger:
         parameters = {"grantees": list(grantees), "databases": list(databases)}
         return [_entry(row) for row in self._session.rows(_DECLARED, parameters)]
 
+    def open(self) -> None:
+        """Read what the ledger says of itself."""
+        self._read_version()
+
     def _read_version(self) -> int:
         rows = self._session.rows("SELECT version FROM dbops.about")
         self.version = int(rows[0][0]) if rows else VERSION
@@ -207,13 +217,18 @@ class Ledger:
         self.version = VERSION
 
     @property
+    def newer(self) -> bool:
+        """Whether a newer version of this software made it: it is read and not written."""
+        return self.version is not None and self.version > VERSION
+
+    @property
     def outdated(self) -> bool:
         """Whether an older version of this software made it."""
         return self.version is not None and self.version < VERSION
 
     def require_writable(self) -> None:
         """Refuse with Unsupported what a newer version of this software keeps here."""
-        if self.version is not None and self.version > VERSION:
+        if self.newer:
             text = f"the ledger has version {self.version}, this software writes {VERSION}; update it"
             raise DbopsError(Reason.UNSUPPORTED, text)
 

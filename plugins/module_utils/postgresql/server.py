@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Desired, DesiredUser
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Epoch
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.exported import Chosen, Exported
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Entry
@@ -24,6 +25,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     apply,
     catalog,
+    epochs,
     errors,
     export,
     ledger,
@@ -51,9 +53,12 @@ class Server:
     engine = "postgres"
     kinds: Mapping[str, Kind] = KINDS
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """Take checked connection OPTIONS; nothing is opened yet."""
-        self.connector = Connector(options)
+    def __init__(self, options: Mapping[str, Any], epoch: Epoch | None = None) -> None:
+        """Take checked connection OPTIONS and the run's EPOCH; nothing is opened yet."""
+        name = epochs.application_name(str(options["application_name"]), epoch)
+        self.connector = Connector({**options, "application_name": name})
+        patience = float(options["lock_timeout"])
+        self._fence = epochs.Fence(epoch, lambda: self.main, patience) if epoch else None
         self.main: Session
         self.ledger: ledger.Ledger | None = None
         self.entries: dict[tuple[str, str], Entry] = {}
@@ -196,7 +201,8 @@ class Server:
         closing: Callable[[], None] | None,
     ) -> None:
         """Send STEPS; see core.server."""
-        apply.apply(steps, apply.Applying(self.session, self.leave, stopped, committed), closing=closing)
+        applying = apply.Applying(self.session, self.leave, stopped, self.require_current, committed)
+        apply.apply(steps, applying, closing=closing)
 
     def require_direct(self) -> None:
         """Refuse to look at objects where the state of a session gets lost."""
@@ -208,6 +214,25 @@ class Server:
         """Refuse before anything is sent where nothing can be changed."""
         if self.facts.in_recovery or self.facts.read_only:
             raise DbopsError(Reason.UNSUPPORTED, "the server is read-only (a replica); point at the primary")
+
+    @property
+    def fenced(self) -> bool:
+        """Whether the run has an epoch."""
+        return self._fence is not None
+
+    def take_over(self) -> None:
+        """Tell the ledger this run's epoch; where none can be written, nothing can be changed either."""
+        if not self._fence or not self.ledger or self.facts.in_recovery or self.facts.read_only or self.facts.pooler:
+            return
+        self.ledger.open()
+        if not self.ledger.newer:
+            self.require_ledger()
+            self.require_current()
+
+    def require_current(self) -> None:
+        """Refuse with Superseded where a later epoch works."""
+        if self._fence and self.ledger:
+            self._fence.require_current()
 
     def require_ledger(self) -> ledger.Ledger:
         """Give the ledger for writing, made at the first call on a new server."""

@@ -187,6 +187,27 @@ def test_a_ledger_of_a_newer_version_is_read_and_not_written(engine: Engine, uni
     assert engine.one(user(name, dbops_owner=owner(name), max_user_connections=3))["reason"] == "Unsupported"
 
 
+def test_a_ledger_of_an_older_version_gets_what_it_lacks(engine: Engine, unique: Unique) -> None:
+    name, second = unique("app"), unique("b")
+    engine.run(user(name, dbops_owner=owner(name)))
+    structure = (
+        "SELECT CAST(version AS CHAR) FROM dbops.about UNION ALL SELECT CONCAT(TABLE_NAME, '.', COLUMN_NAME, ' ',"
+        " COLUMN_TYPE, COLUMN_KEY) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'dbops' ORDER BY 1"
+    )
+    made = engine.query(structure)
+    engine.query("DROP TABLE dbops.epoch")
+    engine.query("UPDATE dbops.about SET version = 1")
+    older = engine.query(structure)
+    assert older != made
+    assert not engine.run(user(name, dbops_owner=owner(name)))["changed"]
+    assert engine.run(user(second, dbops_owner=owner(second)), check=True)["changed"]
+    assert engine.query(structure) == older, "only who writes brings it up to date"
+    engine.four_runs(user(second, dbops_owner=owner(second)))
+    assert engine.query(structure) == made
+    assert entry(engine, name)
+    assert entry(engine, second)
+
+
 def test_a_ledger_that_was_begun_is_finished(engine: Engine, unique: Unique) -> None:
     """Another run ended between the steps that make it."""
     name = unique("app")

@@ -196,12 +196,14 @@ def test_a_ledger_of_a_newer_version_is_read_and_not_written(engine: Engine, uni
     assert engine.one(user(name, dbops_owner=owner(name), connection_limit=3))["reason"] == "Unsupported"
 
 
-def test_a_ledger_of_an_older_version_gets_what_it_lacks(engine: Engine, unique: Unique) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_ledger_of_an_older_version_gets_what_it_lacks(engine: Engine, unique: Unique, version: int) -> None:
     name, second = unique("app"), unique("b")
     engine.run(user(name, dbops_owner=owner(name)))
     made = engine.server.query(_STRUCTURE, dbname="dbops")
-    for statement in ("DROP INDEX dbops.object_grantee", "UPDATE dbops.about SET version = 1"):
-        engine.server.query(sql.SQL(statement), dbname="dbops")  # type: ignore[arg-type]
+    undo = ["DROP TABLE dbops.epoch", *(["DROP INDEX dbops.object_grantee"] if version == 1 else [])]
+    for statement in (*undo, f"UPDATE dbops.about SET version = {version}"):
+        engine.server.query(sql.SQL(statement), dbname="dbops")
     older = engine.server.query(_STRUCTURE, dbname="dbops")
     assert older != made
     assert not engine.run(user(name, dbops_owner=owner(name)))["changed"]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Epoch, Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
@@ -26,17 +27,23 @@ class Recorder:
         self.failing = failing
         self.errors = errors or []
         self.stop_before: str | None = None
+        self.superseded_after: str | None = None
 
     def applying(self) -> Applying:
         return Applying(
             session=lambda database: cast("Session", _Session(self, database or "main")),
             leave=lambda: self.log.append("leave"),
             stopped=lambda: self.stop_before is not None and self.stop_before in self.log,
+            current=self.look,
             committed=lambda steps: self.committed.extend(step.target for step in steps),
         )
 
     def closing(self) -> None:
         self.log.append("entry")
+
+    def look(self) -> None:
+        if self.superseded_after is not None and self.superseded_after in self.log:
+            raise Epoch("it", 1).superseded(2)
 
 
 class _Session:
@@ -121,6 +128,20 @@ def test_a_cancelled_object_puts_back_as_well() -> None:
         apply(steps, recorder.applying())
     assert caught.value.reason is Reason.CANCELLED
     assert recorder.log == ["begin main", "take", "commit", "leave", "put back"]
+
+
+@pytest.mark.feature("K04")
+def test_after_a_later_epoch_nothing_is_sent_not_even_to_put_back() -> None:
+    recorder = Recorder()
+    recorder.superseded_after = "take"
+    steps = [
+        step("take", changes=False),
+        step("create", transactional=False),
+        step("put back", changes=False, cleanup=True),
+    ]
+    with pytest.raises(Superseded):
+        apply(steps, recorder.applying())
+    assert recorder.log == ["begin main", "take", "commit", "leave"]
 
 
 @pytest.mark.parametrize("error", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
