@@ -137,7 +137,7 @@ options:
     description: PostgreSQL, when it is dropped, who gets what it owns, in every database.
     type: str
   end_sessions:
-    description: When it is dropped, or locked with O(account_locked), end its sessions.
+    description: When it is dropped, locked with O(account_locked), or may not log in by O(login), end its sessions.
     type: bool
     default: true
 seealso:

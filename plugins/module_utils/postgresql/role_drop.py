@@ -80,35 +80,39 @@ def _blocked(name: str, dependencies: Dependencies) -> DbopsError:
 
 def _lock(role: Role, state: ServerState, *, end_sessions: bool) -> list[Step]:
     """Keep a login out, and end what it does; give nothing when that is so already."""
-    steps = []
-    ending = end_sessions and role.sessions > 0
+    ending = session_ends(role, state, look_again=True) if end_sessions else []
+    if not role.login:
+        return ending
+    statement = Statement("ALTER ROLE {} NOLOGIN", Identifier(role.name))
+    return [Step(Action.ALTER, f"role {role.name}", statement, look_again=not ending), *ending]
+
+
+def session_ends(role: Role, state: ServerState, *, look_again: bool) -> list[Step]:
+    """Give what ends the sessions of a role, if it has any. Raises DbopsError with PrivilegeMissing."""
+    if not role.sessions:
+        return []
     admin = state.facts.admin
-    if ending and not (admin.superuser or admin.signals_sessions or role.name in admin.inherits):
+    if not (admin.superuser or admin.signals_sessions or role.name in admin.inherits):
         text = (
             f"{admin.name} may not end the sessions of {role.name}; a superuser can allow it: "
             f"GRANT pg_signal_backend TO {quoted(admin.name)}"
         )
         raise DbopsError(Reason.PRIVILEGE_MISSING, text, field="end_sessions")
-    if role.login:
-        statement = Statement("ALTER ROLE {} NOLOGIN", Identifier(role.name))
-        steps.append(Step(Action.ALTER, f"role {role.name}", statement, look_again=not ending))
-    if ending:
-        statement = Statement(
-            "SELECT pg_terminate_backend(pid, {}) FROM pg_stat_activity WHERE usename = {}",
-            Literal(_WAIT_MILLISECONDS),
-            Literal(role.name),
+    statement = Statement(
+        "SELECT pg_terminate_backend(pid, {}) FROM pg_stat_activity WHERE usename = {}",
+        Literal(_WAIT_MILLISECONDS),
+        Literal(role.name),
+    )
+    return [
+        Step(
+            Action.RUN,
+            f"sessions of {role.name}",
+            statement,
+            transactional=False,
+            changes=False,
+            look_again=look_again,
         )
-        steps.append(
-            Step(
-                Action.RUN,
-                f"sessions of {role.name}",
-                statement,
-                transactional=False,
-                changes=False,
-                look_again=True,
-            )
-        )
-    return steps
+    ]
 
 
 def _clear(target: str | None, name: str, database: str, dependencies: Dependencies, state: ServerState) -> list[Step]:

@@ -37,7 +37,7 @@ def wanted(desired: DesiredUser) -> Wanted:
     """Give what must be read: the role, those that it refers to, and what depends on it when it is to go."""
     named = {desired.name, *(desired.in_roles or ()), desired.default_role, desired.reassign_owned_to}
     settings = frozenset(name.lower() for name in desired.config_parameters or ())
-    going = frozenset() if desired.present else frozenset({desired.name})
+    going = frozenset({desired.name} if not desired.present or _locks(desired) else ())
     return Wanted(
         roles=frozenset(name for name in named if name),
         memberships=frozenset((desired.name, name) for name in desired.in_roles or ()),
@@ -64,11 +64,18 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
     parameters = _declared_settings(desired, memory)
     plan_settings(desired.name, parameters, role.config_parameters if role else {}, state, made)
     memberships.plan_in_roles(desired, role, memory, state, made)
+    if role and _locks(desired):
+        # They would live on.
+        made.steps += role_drop.session_ends(role, state, look_again=False)
     made.applied = {
         "in_roles": list(desired.in_roles or ()),
         "config_parameters": sorted(name for name, value in parameters.items() if value is not None),
     }
     return made
+
+
+def _locks(desired: DesiredUser) -> bool:
+    return desired.present and not desired.login and desired.end_sessions
 
 
 def _check_values(desired: DesiredUser) -> None:

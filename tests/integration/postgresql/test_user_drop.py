@@ -195,3 +195,14 @@ def test_a_weak_admin_says_which_attribute_it_cannot_give(weak_engine: Engine, u
     name = unique("app")
     result = weak_engine.one(user(name, **{attribute: True}), check=True)
     assert (result["reason"], result["field"]) == ("PrivilegeMissing", attribute)
+
+
+@pytest.mark.feature("R03")
+def test_a_user_that_may_not_log_in_any_more_loses_its_sessions(engine: Engine, unique: Unique) -> None:
+    name = unique("app")
+    engine.run(user(name, password="x"))
+    with psycopg.connect(engine.server.login(name, "x").dsn(), autocommit=True) as connection:
+        engine.four_runs(user(name, login=False))
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    assert exists(engine, name)
