@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,19 +25,6 @@ def secure(crds: ControlPlane, operator_kubeconfig: Path) -> Iterator[OperatorPr
         yield process
 
 
-def scrape(process: OperatorProcess, token: str = "", path: str = "/metrics") -> tuple[int, str]:
-    """Status and text of a request as Prometheus sends it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"https://{process.measures}{path}", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def token(cluster: ControlPlane, namespace: str, account: str) -> str:
     """A token of a ServiceAccount."""
     kubeconfig = yaml.safe_load(cluster.service_account_kubeconfig(namespace, account).read_text(encoding="utf-8"))
@@ -57,24 +42,24 @@ def bind(cluster: ControlPlane, namespace: str, account: str) -> None:
 def test_only_accounts_with_the_right_to_read_metrics_do(
     secure: OperatorProcess, crds: ControlPlane, namespace: str
 ) -> None:
-    assert scrape(secure)[0] == 401
-    assert scrape(secure, "no-token-of-this-cluster")[0] == 401
+    assert secure.scrape()[0] == 401
+    assert secure.scrape("no-token-of-this-cluster")[0] == 401
     crds.kubectl("create", "serviceaccount", "prometheus", "--namespace", namespace)
     shown = token(crds, namespace, "prometheus")
-    assert scrape(secure, shown)[0] == 403
+    assert secure.scrape(shown)[0] == 403
     bind(crds, namespace, "prometheus")
     # The API server's authorizer learns of the binding a moment later.
-    wait_until(lambda: scrape(secure, shown)[0] == 200, what="the account reads metrics")
-    assert scrape(secure, shown, "/healthz")[0] == 404
+    wait_until(lambda: secure.scrape(shown)[0] == 200, what="the account reads metrics")
+    assert secure.scrape(shown, "/healthz")[0] == 404
     assert shown not in secure.log_text()
 
 
 @pytest.mark.feature("K03")
 def test_the_operators_own_account_reads_them_once_it_is_bound(secure: OperatorProcess, crds: ControlPlane) -> None:
     shown = token(crds, NAMESPACE, ACCOUNT)
-    assert scrape(secure, shown)[0] == 403
+    assert secure.scrape(shown)[0] == 403
     bind(crds, NAMESPACE, ACCOUNT)
-    wait_until(lambda: scrape(secure, shown)[0] == 200, what="the operator's account reads metrics")
+    wait_until(lambda: secure.scrape(shown)[0] == 200, what="the operator's account reads metrics")
     instance = {
         "apiVersion": "dbops.dbprovision.io/v1alpha1",
         "kind": "DatabaseInstance",
@@ -91,7 +76,7 @@ def test_the_operators_own_account_reads_them_once_it_is_bound(secure: OperatorP
     }
     crds.kubectl("apply", "--filename", "-", stdin=json.dumps(instance))
     wait_until(
-        lambda: 'controller_runtime_reconcile_total{controller="databaseinstance"' in scrape(secure, shown)[1],
+        lambda: 'controller_runtime_reconcile_total{controller="databaseinstance"' in secure.scrape(shown)[1],
         what="looks at objects are counted",
     )
 
@@ -116,5 +101,5 @@ def test_a_mounted_certificate_is_used_and_its_renewal_noticed(
         assert shown() == first
         issue()
         # Noticed with the next request, in force for the one after it.
-        assert scrape(process)[0] == 401
+        assert process.scrape()[0] == 401
         assert shown() == (tmp_path / "tls.crt").read_text(encoding="utf-8").strip() != first
