@@ -86,8 +86,9 @@ async def converge(
 ) -> tuple[Body, ObjectResult]:
     """Have the engine bring an object to its declared state. Raises DbopsError when the run itself broke.
 
-    When it takes a while, status says so (ANNOUNCE is the message; empty: say nothing). Gives the body with its
-    latest resourceVersion, and the result.
+    When it takes a while, status says so (ANNOUNCE is the message; empty: say nothing), unless all was well with the
+    object's present generation: then it stays so until something is found. Gives the body with its latest
+    resourceVersion, and the result.
     """
     work = asyncio.ensure_future(
         context.lanes.converge(
@@ -101,7 +102,7 @@ async def converge(
     )
     begin = time.monotonic()
     try:
-        if announce:
+        if announce and (body["metadata"].get("deletionTimestamp") or not settled(body)):
             await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
             if not work.done():
                 phase = "Deleting" if body["metadata"].get("deletionTimestamp") else _working_phase(body)

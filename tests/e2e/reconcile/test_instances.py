@@ -12,6 +12,7 @@ import pytest
 from reconciling import Operator
 
 from dbops_operator.keys import Key
+from dbops_operator.reconcile import common
 from dbops_operator.work import Done, Human
 from localstack.postgresql import Login, PostgreSQLServer
 from localstack.processes import wait_until
@@ -47,6 +48,29 @@ async def test_ready_with_version_and_identity(operator: Operator, postgres: Pos
     verdict = await operator.run(key)
     assert verdict == Done(after=60.0)
     assert operator.api.writes == before
+
+
+@pytest.mark.feature("L01")
+async def test_a_slow_look_at_what_is_well_takes_nothing_away(
+    operator: Operator, postgres: PostgreSQLServer, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = unique("u")
+    correct = {"driftPolicy": {"mode": "correct"}}
+    key = await operator.instance(postgres)
+    spec = {"instanceRef": {"name": "main"}, "username": login, "postgres": {}, **correct}
+    user = await operator.create("DatabaseUser", "app", spec)
+    await operator.run(user)
+    # Everything takes long now.
+    monkeypatch.setattr(common, "PROGRESS_SECONDS", 0.0)
+    before = operator.api.writes
+    await operator.run(key)
+    await operator.run(user)
+    assert operator.api.writes == before
+    # An edit is news, so that nobody takes what holds for the new declaration.
+    await operator.patch(user, {"spec": {"postgres": {"connectionLimit": 3}}})
+    await operator.run(user)
+    assert operator.api.writes > before + 1
+    assert await operator.ready(user) == ("True", "ReconcileSuccess")
 
 
 @pytest.mark.feature("I11")
