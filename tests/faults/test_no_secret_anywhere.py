@@ -14,12 +14,12 @@ import json
 import threading
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 import objects
 import psycopg
 import pytest
 from installation import install_crds
+from leaks import disguises
 from operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from operator_process import OperatorProcess, install_account
 
@@ -35,13 +35,6 @@ EDITED = "edited-Passw0rd-by-hand"
 WRONG = "wrong-Passw0rd-of-an-admin"
 UNREACHABLE = "Passw0rd-for-a-server-that-is-away"
 USERS = 6
-
-
-def disguises(password: str) -> set[bytes]:
-    """How a password may look in logs, files, connection strings and manifests."""
-    encoded = base64.b64encode(password.encode()).decode().rstrip("=")
-    texts = {password, encoded, quote(password, safe=""), quote(password), json.dumps(password)[1:-1]}
-    return {text.encode() for text in texts | {repr(password)[1:-1], password.encode().hex()}}
 
 
 class Sampler:
