@@ -62,6 +62,10 @@ options:
   reassign_owned_to:
     description: PostgreSQL, when it is dropped, who gets what it owns, in every database.
     type: str
+notes:
+  - On MySQL and MariaDB a view or routine runs with its definer's rights, and not everything counts there that the
+    definer has. On MariaDB no role does, unless the role itself is the definer (C(DEFINER = CURRENT_ROLE)). On MySQL no
+    grant on a database with C(_) or C(%) in its name does once the definer has a role. Grants on tables do.
 seealso:
   - module: community.postgresql.postgresql_user
   - module: community.mysql.mysql_role

@@ -27,7 +27,10 @@ options:
     required: true
     aliases: [user]
   state:
-    description: Whether it shall exist. One that owns objects is only dropped with O(reassign_owned_to).
+    description:
+      - Whether it shall exist. On PostgreSQL one that owns objects is only dropped with O(reassign_owned_to).
+      - On MySQL and MariaDB one that is the definer of views, routines, triggers or events is not dropped. They go on
+        working while it is locked (O(account_locked)).
     type: str
     choices: [present, absent]
     default: present

@@ -47,7 +47,7 @@ def wanted(desired: DesiredUser) -> Wanted:
     return Wanted(
         users=frozenset({desired.name, memberships.umbrella(desired.name), *(desired.in_roles or ())}),
         memberships=frozenset((desired.name, role) for role in desired.in_roles or ()),
-        definers=frozenset({desired.name} if going else ()),
+        definers=frozenset({desired.name, memberships.umbrella(desired.name)} if going else ()),
     )
 
 
@@ -197,6 +197,7 @@ def observed(desired: DesiredUser, state: ServerState) -> dict[str, Any]:
     }
     owned = state.definitions.get(desired.name)
     if owned is not None and not desired.present:
+        owned += state.definitions.get(memberships.umbrella(desired.name), ())
         facts["owned_objects"] = [
             {"database": one.database, "schema": one.database, "name": one.name, "type": one.type} for one in owned
         ]

@@ -32,6 +32,9 @@ def plan(desired: DesiredUser, state: ServerState) -> Plan:
             text = f"{desired.name!r} is the account that the server was made with"
             raise DbopsError(Reason.ACCESS_DENIED, text, field="name")
         _require_no_definitions(desired.name, accounts, state)
+        # DEFINER = CURRENT_ROLE names it where it is the role that is active.
+        umbrella = memberships.umbrella(desired.name)
+        _require_no_definitions(umbrella, state.of_user(umbrella), state)
         made.differences.append(Difference("exists", "false", "true", destructive=True))
         sessions = accounts[0].sessions if desired.end_sessions else ()
         made.steps += _lock(accounts, look_again=not sessions)
@@ -100,7 +103,7 @@ def _require_no_definitions(user: str, going: Sequence[Account], state: ServerSt
     more = f" and {len(owned) - _MOST} more" if len(owned) > _MOST else ""
     text = (
         f"{user} is the definer of {len(owned)} objects: {shown}{more}. "
-        "Drop them, or make them anew with another definer"
+        "Drop them, make them anew with another definer, or keep the account locked: they go on working with it"
     )
     raise DbopsError(Reason.BLOCKED, text[:1000], field="name")
 

@@ -266,6 +266,29 @@ def test_two_passwords_at_once(engine: Engine, unique: Unique) -> None:
     assert engine.one(both)["reason"] == "InvalidSpec"
 
 
+@pytest.mark.feature("R02")
+def test_of_three_passwords_the_last_two_work_on_every_host(engine: Engine, unique: Unique) -> None:
+    """The server keeps one old password; a run that only repeats the declaration keeps it."""
+    if engine.mariadb:
+        return
+    name = unique("app")
+    hosts = ["127.0.0.1", "10.%"]
+    engine.run(user(name, password="first", allowed_hosts=hosts))
+    for password in ("second", "third"):
+        engine.four_runs(user(name, password=password, allowed_hosts=hosts, retain_current_password=True))
+    assert [engine.logs_in(name, one) for one in ("first", "second", "third")] == [False, True, True]
+    kept = {host for host in hosts if "additional_password" in _attributes(engine, name, host)}
+    assert kept == set(hosts)
+    with engine.connect(name, "second") as session, session.cursor() as cursor:
+        engine.four_runs(user(name, discard_old_password=True))
+        cursor.execute("SELECT 1")
+    assert [engine.logs_in(name, one) for one in ("second", "third")] == [False, True]
+
+
+def _attributes(engine: Engine, name: str, host: str) -> str:
+    return str(engine.query("SELECT User_attributes FROM mysql.user WHERE User = %s AND Host = %s", [name, host]))
+
+
 @pytest.mark.feature("U07")
 def test_what_no_login_can_tell_is_said_and_fails_nothing(superuser_engine: Engine, unique: Unique) -> None:
     engine = superuser_engine
