@@ -11,13 +11,14 @@ import asyncio
 import base64
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator import status
 from dbops_operator.client import Client, NotFound
-from dbops_operator.context import Context
+from dbops_operator.context import Context, clock
 from dbops_operator.events import Events
 from dbops_operator.keys import Key
 from dbops_operator.metrics import Metrics
@@ -60,6 +61,8 @@ class DirectLanes:
         self.targets: list[ServerTarget] = []
         self.results: list[ObjectResult] = []
         self.crash_after = False
+        self.crash_at: int | None = None
+        """Die after so many more results."""
 
     async def converge(
         self,
@@ -83,7 +86,9 @@ class DirectLanes:
         document = await asyncio.to_thread(converge, request)
         result = ObjectResult.from_dict(document["objects"][0])
         self.results.append(result)
-        if self.crash_after:
+        if self.crash_at is not None:
+            self.crash_at -= 1
+        if self.crash_after or self.crash_at == 0:
             raise Crash
         return result
 
@@ -102,6 +107,15 @@ class Operator:
         client.on_write = self.store.put
         self.woken: list[Key] = []
         self.depends: set[Key] = set()
+        self.ahead = timedelta()
+
+    def later(self, **time: float) -> None:
+        """Let time pass."""
+        self.ahead += timedelta(**time)
+
+    def now(self) -> datetime:
+        """The time as the operator sees it."""
+        return clock() + self.ahead
 
     def brake(self, brake: DropBrake) -> None:
         """Use another brake on drops."""
@@ -191,6 +205,7 @@ class Operator:
             priority=Priority.CHANGE,
             depends=self.depends.add,
             wake=lambda woken, _: self.woken.append(woken),
+            now=self.now,
         )
         return await RECONCILERS[key.kind](context, key)
 

@@ -23,6 +23,7 @@ from dbops_operator.api.database_grant import DatabaseGrantSpec
 from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
 from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
 from dbops_operator.api.variables import memberships
+from dbops_operator.rotation import Wishes
 from dbops_operator.settings import CrossNamespace, Settings
 
 Body = Mapping[str, Any]
@@ -250,6 +251,20 @@ def check_user(spec: DatabaseUserSpec, limits: Limits) -> None:
         if name.lower() not in {one.lower() for one in limits.ceiling.config_parameters or ()}:
             raise _above(f"the setting {name}", "configParameters", field="spec.postgres.configParameters")
     _check_role(block.default_role, limits, field="spec.postgres.defaultRole")
+
+
+def check_rotation(wanted: Wishes, limits: Limits, *, login: str) -> None:
+    """Refuse names that the rotation of a DatabaseUser of another namespace must not have."""
+    field = "spec.passwordRotation"
+    # Names that begin with the user's own are as good as that.
+    if not login.startswith(wanted.username):
+        _check_name(login, limits, field=f"{field}.userNaming")
+    if not wanted.twins:
+        return
+    if not wanted.makes_role:
+        _check_role(wanted.service_role, limits, field=f"{field}.serviceRole.name")
+    elif wanted.service_role != f"svc_{wanted.username}":
+        _check_name(wanted.service_role, limits, field=f"{field}.serviceRole.name")
 
 
 def check_role(spec: DatabaseRoleSpec, limits: Limits) -> None:

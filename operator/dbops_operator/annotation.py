@@ -20,6 +20,7 @@ ADOPT_ROLES = f"{GROUP}/adopt-roles"
 ADOPT_USERS = f"{GROUP}/adopt-users"
 ALLOW_FROM = f"{GROUP}/allow-from"
 ACKNOWLEDGE = f"{GROUP}/acknowledge"
+ROTATE_AT = f"{GROUP}/rotate-at"
 
 Body = Mapping[str, Any]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dbops_operator.client import Client
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from dbops_operator.events import Events
     from dbops_operator.metrics import Metrics
     from dbops_operator.template_process import TemplateProcess
+
+
+def clock() -> datetime:
+    """The time, in whole seconds as status has it."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Context:
     reconcile of this object is over; what that one does not name any more is forgotten."""
     wake: Callable[[Key, Priority], None]
     """Have another key looked at."""
+    now: Callable[[], datetime] = clock
+    """The time by which schedules and grace periods go."""
 
 
 Reconciler = Callable[[Context, Key], Awaitable[Verdict]]

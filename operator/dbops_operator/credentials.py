@@ -6,6 +6,7 @@ the consumer's Secret, beside the object, is rendered only after a login with it
 
     current            the password whose Secret was rendered (absent for a user that was never changed)
     next               the password that the server is being given, or was given last
+    rotation           which login they are of, and what rotation must remember (rotation_record.py), if anything
 
 So `next` alone is a new user, both together a change in flight, `current` alone a finished change. A new user is not
 promoted to `current`: that would be one write more for nothing. A crash between any two steps finds one of
@@ -18,7 +19,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from dbops_operator.access import STATE_LABEL
 from dbops_operator.connection import secret_text
 from dbops_operator.keys import Key
 from dbops_operator.resources import GROUP
+from dbops_operator.rotation_record import Record, from_text, to_text
 
 Body = Mapping[str, Any]
 
@@ -44,6 +46,7 @@ class State:
 
     current: str | None = field(default=None, repr=False)
     next: str | None = field(default=None, repr=False)
+    rotation: Record | None = None
 
     @property
     def rendered(self) -> str | None:
@@ -65,6 +68,8 @@ class Given:
     """Whether the consumer's Secret has the key `password`, so that an edit of it is an order."""
     was_rendered: bool = False
     """Whether status says that the consumer's Secret was there, under the name that it has now."""
+    rotate: bool = False
+    """Whether a rotation is due; it waits while another change is under way."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,16 @@ class Choice:
     """Whether `state` differs from what was read."""
     regenerated: bool = False
     """The consumer's Secret was deleted or emptied by hand; the event SecretRegenerated is due."""
+    rotates: bool = False
+    """The password is a new one because a rotation is due."""
+    landed: Record | None = None
+    """What is to be remembered of rotation after the consumer's Secret was rendered."""
 
     @property
     def finished(self) -> State:
         """The state after the consumer's Secret was rendered with the password."""
-        return State(current=self.password) if self.state.current else self.state
+        done = State(current=self.password) if self.state.current else self.state
+        return replace(done, rotation=self.landed)
 
 
 def choose(given: Given, *, fresh: str) -> Choice:
@@ -102,6 +112,8 @@ def choose(given: Given, *, fresh: str) -> Choice:
     if edited:
         assert given.consumer_password
         return _move_to(state, given.consumer_password)
+    if given.rotate and not in_flight:
+        return Choice(fresh, State(current=state.rendered, next=fresh), write=True, rotates=True)
     return Choice(state.next or state.rendered, state, write=False)
 
 
@@ -122,7 +134,8 @@ def state_key(key: Key, *, operator_namespace: str) -> Key:
 
 def state_secret(key: Key, state: State, *, place: Key, cluster: str) -> dict[str, Any]:
     """The state Secret of a DatabaseUser as it is to be."""
-    values = {"current": state.current, "next": state.next}
+    rotation = to_text(state.rotation) if state.rotation else None
+    values = {"current": state.current, "next": state.next, "rotation": rotation}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -141,15 +154,20 @@ def read_state(secret: Body | None) -> State:
     """What a state Secret says; an absent one says nothing."""
     if secret is None:
         return State()
-    return State(current=secret_text(secret, "current"), next=secret_text(secret, "next"))
+    rotation = secret_text(secret, "rotation")
+    return State(
+        current=secret_text(secret, "current"),
+        next=secret_text(secret, "next"),
+        rotation=from_text(rotation) if rotation else None,
+    )
 
 
-def consumer_name(username: str, secret_name: str | None) -> str:
+def consumer_name(username: str, secret_name: str | None, *, ending: str = "credentials") -> str:
     """Name of the consumer's Secret: as the spec says, else `<username>-credentials` made a legal name."""
     if secret_name:
         return secret_name
     legal = re.sub(r"[^a-z0-9.-]+", "-", username.lower()).strip("-.")
-    return f"{legal or 'user'}-credentials"[-_NAME_LENGTH:]
+    return f"{legal or 'user'}-{ending}"[-_NAME_LENGTH:]
 
 
 def is_ours(secret: Body, user: Body) -> bool:
@@ -220,6 +238,20 @@ class Rendered:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     type: str = "Opaque"
+
+
+# What drivers and libraries that read bindings call the engines.
+_BOUND = {"postgres": "postgresql"}
+BINDING_TYPE = "servicebinding.io/"
+
+
+def binding(*, username: str, password: str, place: Place, ca: str) -> Rendered:
+    """What is in the Secret that the Service Binding specification asks for: its well-known keys, and its type."""
+    engine = _BOUND.get(place.engine, place.engine)
+    data = {"type": engine, "provider": MANAGER, **default_data(username=username, password=password, place=place)}
+    if ca:
+        data["certificates"] = ca
+    return Rendered(data, type=BINDING_TYPE + engine)
 
 
 def consumer_secret(user: Body, name: str, rendered: Rendered, *, before: Body | None) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 INSTANCE_LABEL = "dbops.dbprovision.io/operator-instance-id"
 DEFAULT_INSTANCE = "default"
@@ -17,6 +19,17 @@ DEFAULT_NAMESPACE = "db-provision-operator-system"
 def cores() -> int:
     """How many processors this process may use."""
     return max(1, len(os.sched_getaffinity(0)))
+
+
+def local_zone() -> tzinfo:
+    """The time zone of this process: the variable TZ, else the system's. Raises ValueError for an unknown one."""
+    if name := os.environ.get("TZ", "").removeprefix(":"):
+        return ZoneInfo(name)
+    system = Path("/etc/localtime")
+    if not system.exists():
+        return UTC
+    with system.open("rb") as file:
+        return ZoneInfo.from_file(file, key=None)
 
 
 class CrossNamespace(StrEnum):
@@ -75,6 +88,8 @@ class Settings:
     """Folder with the certificate and the key for it; none: they are made."""
     metrics_certificate: str = "tls.crt"
     metrics_key: str = "tls.key"
+    time_zone: tzinfo = field(default_factory=local_zone)
+    """The zone that schedules without one are in."""
 
     def claims(self, labels: Mapping[str, str] | None) -> bool:
         """Whether an object with these LABELS is this operator's to handle."""

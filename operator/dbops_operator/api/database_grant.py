@@ -42,6 +42,8 @@ class DatabaseGrantSpec(Block):
 class AppliedGrants(Block):
     """What is granted."""
 
+    grantee: str | None = None
+    """Service role that has it in the place of the logins of a user, where those rotate."""
     roles: list[str] | None = None
     """Roles that the grantee is a member of."""
     direct_grants: Int32 | None = None

@@ -91,9 +91,9 @@ class PasswordRotation(Block):
     enabled: bool | None = None
     """Whether it is changed at all."""
     schedule: str | None = None
-    """When, as five fields of cron, such as "0 3 1 * *"."""
+    """When, as five fields of cron in the operator's time zone, such as "0 3 1 * *"."""
     max_age: str | None = None
-    """How old a password may become, as a Go duration."""
+    """How old a password may become, as a Go duration such as 720h; with a schedule, what comes first counts."""
     strategy: Strategy = "role-inheritance"
     """`role-inheritance` makes a new login beside the old one, `dual-password` (MySQL) gives the login a second
     password."""
@@ -105,6 +105,15 @@ class PasswordRotation(Block):
     """What becomes of the login that was replaced; without this it is deleted after 7 days unless it owns something."""
     mysql: MySQLRotation | None = None
     """What only MySQL has."""
+
+
+class ServiceBinding(Block):
+    """A Secret of type servicebinding.io/<engine> with the well-known keys of the Service Binding specification."""
+
+    secret_name: str | None = None
+    """Name of the Secret; empty means <username>-binding."""
+    database: str | None = None
+    """Database in it; empty means the instance's admin database."""
 
 
 class PostgresUser(Block):
@@ -185,6 +194,8 @@ class DatabaseUserSpec(InstanceReferences):
     """Names on the server of the roles that it is a member of, on every engine."""
     password_rotation: PasswordRotation | None = None
     """When and how the password is changed."""
+    service_binding: ServiceBinding | None = None
+    """A second Secret, for the Service Binding specification; without this block there is none."""
     drift_policy: DriftPolicy | None = None
     """What happens when the server differs; without it the instance's policy holds."""
     postgres: PostgresUser | None = None

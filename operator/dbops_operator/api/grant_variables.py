@@ -44,9 +44,9 @@ def absent_database_role(spec: DatabaseRoleSpec | ClusterDatabaseRoleSpec) -> Op
     return {"kind": "database_role", "name": spec.role_name, "state": "absent"}
 
 
-def database_grant(spec: GrantSpec, engine: str, *, target: str) -> Options:
-    """What the user or role that is called TARGET on a server of ENGINE is to have."""
-    options: Options = {"kind": "database_grant", "user" if spec.user_ref else "role": target}
+def database_grant(spec: GrantSpec, engine: str) -> Options:
+    """What a user or role on a server of ENGINE is to have."""
+    options: Options = {"kind": "database_grant"}
     if engine != "postgres":
         return options | mysql_variables.grants(spec.mysql)
     block = spec.postgres
@@ -82,6 +82,5 @@ def _postgres_grant(block: PostgresGrant) -> Options:
     )
 
 
-def absent_database_grant(spec: GrantSpec, *, target: str) -> Options:
-    """What the user or role that is called TARGET on the server is to lose."""
-    return {"kind": "database_grant", "user" if spec.user_ref else "role": target, "state": "absent"}
+ABSENT: Options = {"kind": "database_grant", "state": "absent"}
+"""What a user or role has by a declaration, it is to lose."""

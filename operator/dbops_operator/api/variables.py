@@ -8,6 +8,7 @@ the engine does not compare them. Pure.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbops_operator.api import mysql_variables
@@ -111,20 +112,69 @@ def absent_database(spec: DatabaseSpec, engine: str) -> Options:
     return given({**options, "ownership": _ownership(spec) if engine == "postgres" else None})
 
 
-def database_user(spec: DatabaseUserSpec, engine: str, *, password: str) -> Options:
-    """A login that is to exist and to have PASSWORD, which is tried afterwards."""
+@dataclass(frozen=True)
+class Login:
+    """Which of a user's logins is meant, and what its rotation adds to the spec."""
+
+    name: str
+    password: str = field(repr=False)
+    service_role: str = ""
+    """Group role that it is a member of; what the spec's roles give, it has through that one."""
+    own_roles: bool = True
+    """Whether it is a member of the spec's roles itself."""
+    acts: bool = False
+    """Whether its sessions begin as the service role, which then owns what they make."""
+    retain: bool = False
+    """Whether its old password works beside this one."""
+    discard: bool = False
+    """Whether an old password that does ends."""
+
+
+def database_user(spec: DatabaseUserSpec, engine: str, login: Login) -> Options:
+    """A login that is to exist and to have its password, which is tried afterwards."""
+    in_roles = memberships(spec, engine) if login.own_roles else None
+    if login.service_role:
+        in_roles = [*(in_roles or ()), login.service_role]
     options: Options = {
         "kind": "database_user",
-        "name": spec.username,
-        "password": password,
+        "name": login.name,
+        "password": login.password,
         "verify_login": True,
-        "in_roles": memberships(spec, engine),
+        "in_roles": in_roles,
+        "retain_current_password": login.retain or None,
+        "discard_old_password": login.discard or None,
     }
     if engine != "postgres":
         return given(options | mysql_variables.user(spec.mysql, engine))
     if spec.postgres:
         options |= _postgres_user(spec.postgres)
+    if login.acts and not options.get("default_role"):
+        options["default_role"] = login.service_role
     return given(options)
+
+
+def service_role(spec: DatabaseUserSpec, engine: str, name: str) -> Options:
+    """The group role of a user's logins: it has what they are to have, and owns what they make."""
+    options: Options = {"kind": "database_role", "name": name, "in_roles": memberships(spec, engine)}
+    if engine != "postgres":
+        return given(options | {"native": True})
+    options["login"] = False
+    if block := spec.postgres:
+        # Who acts as a role has its attributes, not those of the login.
+        options |= {
+            "inherit": block.inherit,
+            "superuser": bool(block.superuser),
+            "create_db": bool(block.create_db),
+            "create_role": bool(block.create_role),
+            "bypass_rls": bool(block.bypass_rls),
+        }
+    return given(options)
+
+
+def disabled_login(name: str, engine: str, *, service_role: str) -> Options:
+    """A login that stays and lets nobody in any more; its sessions are ended."""
+    locked: Options = {"login": False} if engine == "postgres" else {"account_locked": True}
+    return {"kind": "database_user", "name": name, "in_roles": [service_role] if service_role else [], **locked}
 
 
 def _postgres_user(block: PostgresUser) -> Options:
@@ -152,9 +202,14 @@ def memberships(spec: DatabaseUserSpec, engine: str) -> list[str] | None:
     return list(dict.fromkeys((*(spec.roles or ()), *(in_roles or ()))))
 
 
-def absent_database_user(spec: DatabaseUserSpec) -> Options:
-    """A login that is to go; its sessions are ended."""
-    return {"kind": "database_user", "name": spec.username, "state": "absent"}
+def absent_database_user(name: str, *, heir: str | None = None) -> Options:
+    """A login that is to go; its sessions are ended. HEIR gets what it owns, where the engine has owners."""
+    return given({"kind": "database_user", "name": name, "state": "absent", "reassign_owned_to": heir})
+
+
+def absent_service_role(name: str) -> Options:
+    """A group role that is to go with the last of its logins."""
+    return {"kind": "database_role", "name": name, "state": "absent"}
 
 
 def given(options: Options) -> Options:

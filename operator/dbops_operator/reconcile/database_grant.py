@@ -8,7 +8,7 @@ engine's ledger remembers that, and what other objects still declare.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -46,6 +46,13 @@ class Target:
     body: Body
     spec: References
     name: str
+    service_role: str = ""
+    """Of a user whose logins rotate: the role that has it in the place of each of them."""
+
+    @property
+    def grantee(self) -> str:
+        """Who has it on the server."""
+        return self.service_role or self.name
 
     @property
     def home(self) -> str:
@@ -78,18 +85,22 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             access.check_grant(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
-        check = settled(body) and (policy is None or policy.mode != "correct")
+        moved = (body.get("status", {}).get("appliedGrants") or {}).get("grantee", target.name) != target.grantee
+        check = settled(body) and not moved and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
             return Done(after=after)
         body = await add_finalizer(context, body)
-        options = grant_variables.database_grant(spec, reached.server.spec.engine, target=target.name) | {
-            "dbops_owner": owner(context, body)
-        }
+        options = _options(context, body, target) | grant_variables.database_grant(spec, reached.server.spec.engine)
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Applying grants"
         )
         if error := results.error_of(result):
             raise error
+        if target.service_role and not check:
+            # What the login itself has been given, it has through the role by now.
+            body, taken = await converge(context, body, reached.server, _former(context, body, target))
+            if error := results.error_of(taken):
+                raise error
     except DbopsError as error:
         return await on_server.failed(context, body, place, error, operation="apply grants")
     if check:
@@ -97,6 +108,20 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         return Done(after=after)
     await _succeeded(context, body, spec, result, options, target)
     return Done(after=after)
+
+
+def _options(context: Context, body: Body, target: Target) -> dict[str, Any]:
+    """Who gets it, and who declares that: one declaration for a user's service role, another one for its login."""
+    kind = "role" if target.service_role or target.body["kind"] != "DatabaseUser" else "user"
+    declares = owner(context, body)
+    if target.service_role:
+        declares["name"] += f"@{target.service_role}"
+    return {kind: target.grantee, "dbops_owner": declares}
+
+
+def _former(context: Context, body: Body, target: Target) -> dict[str, Any]:
+    """Take back what a user's login was given before it had a service role."""
+    return _options(context, body, replace(target, service_role="")) | grant_variables.ABSENT
 
 
 def _read(body: Body) -> GrantSpec:
@@ -146,7 +171,7 @@ def _target(context: Context, body: Body, spec: GrantSpec) -> Target | None:
         access.check_reference(found, reader=body["metadata"]["namespace"], settings=context.settings)
     if spec.user_ref:
         user = parse(DATABASE_USER, found)
-        return Target(dict(found), user, user.username)
+        return Target(dict(found), user, user.username, on_server.service_role(found))
     role = database_role.read(found)
     return Target(dict(found), role, role.role_name)
 
@@ -161,7 +186,12 @@ async def _succeeded(
     report = results.success(
         "; ".join([message, *result.warnings]),
         fields={
-            "appliedGrants": {"roles": roles, "directGrants": direct, "defaultPrivileges": default},
+            "appliedGrants": {
+                **({"grantee": target.grantee} if target.service_role else {}),
+                "roles": roles,
+                "directGrants": direct,
+                "defaultPrivileges": default,
+            },
             "drift": on_server.no_drift(),
         }
         if body["kind"] == "DatabaseGrant"
@@ -191,6 +221,7 @@ def _of_cluster(spec: GrantSpec, options: Mapping[str, Any], target: Target) -> 
         for entry in entries[:_DETAILS]
     ]
     applied = {
+        **({"grantee": target.grantee} if target.service_role else {}),
         "roles": roles,
         "directGrants": len(entries),
         "defaultPrivileges": len(options.get("default_privileges") or ()),
@@ -233,11 +264,15 @@ async def _delete(context: Context, body: Body) -> Verdict:
         await context.events.record(body, "Normal", "RevokeSkipped", note, action="Delete")
         await remove_finalizer(context, body)
         return Done()
-    options = grant_variables.absent_database_grant(spec, target=target.name) | {"dbops_owner": owner(context, body)}
     place = spec if isinstance(spec, ClusterDatabaseGrantSpec) else target.spec
-    body, _, failure = await on_server.drop(context, body, place, options, what=what, home=target.home)
-    if failure and not on_server.lets_go(body, failure):
-        return await on_server.report_undropped(context, body, failure, what=what, event="RevokeFailed")
+    going = [_options(context, body, target) | grant_variables.ABSENT]
+    going += [_former(context, body, target)] if target.service_role else []
+    failure = None
+    for options in going:
+        body, _, failed = await on_server.drop(context, body, place, options, what=what, home=target.home)
+        if failed and not on_server.lets_go(body, failed):
+            return await on_server.report_undropped(context, body, failed, what=what, event="RevokeFailed")
+        failure = failure or failed
     if not failure:
         await context.events.record(body, "Normal", "Revoked", "Revoked what this object granted", action="Delete")
     await remove_finalizer(context, body)

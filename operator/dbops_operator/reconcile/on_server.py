@@ -46,6 +46,7 @@ async def reach(context: Context, body: Body, spec: resolve.References, *, home:
         return Reached(server, None)
     policy = server.spec.access_policy
     users, awaited = _own(context, server.key, namespace, "DatabaseUser", "username")
+    users |= _service_roles(context, server.key, namespace)
     roles, roles_awaited = _own(context, server.key, namespace, "DatabaseRole", "roleName")
     databases, databases_awaited = _own(context, server.key, namespace, "Database", "name")
     limits = access.Limits(
@@ -78,6 +79,26 @@ def _own(
             context.depends(Key.of(one))
             declared.add(name)
     return frozenset(own), frozenset(declared - own)
+
+
+def _service_roles(context: Context, instance: Key, namespace: str) -> frozenset[str]:
+    """The group roles of logins that rotate: as good as the namespace's own once their users have them."""
+    return frozenset(
+        name
+        for one in context.store.list("DatabaseUser", namespace)
+        if removal.refers(one, instance) and settled(dict(one)) and (name := service_role(one, only_made=True))
+    )
+
+
+def service_role(user: Mapping[str, Any], *, only_made: bool = False) -> str:
+    """The group role that a DatabaseUser's logins are members of; empty: there is none, or (ONLY_MADE) not its own.
+
+    Status tells that it is there; which one it may be is for the spec to say.
+    """
+    role = str((user.get("status", {}).get("rotation") or {}).get("serviceRole") or "")
+    block = (user["spec"].get("passwordRotation") or {}).get("serviceRole") or {}
+    named = block.get("name") or f"svc_{user['spec']['username']}"
+    return role if role == named and (block.get("autoCreate", True) or not only_made) else ""
 
 
 def wake_waiting(context: Context, instance: Key, thing: str, name: str) -> None:
@@ -213,6 +234,7 @@ async def failed(
     fields: Mapping[str, Any] | None = None,
     synced: str = "",
     phase: str = "",
+    event: str = "ReconcileFailed",
 ) -> Verdict:
     """Report an ERROR of an object that lives on a server; what may be the server's has the instance looked at.
 
@@ -224,7 +246,7 @@ async def failed(
     if error.reason is not Reason.DEPENDENCY_NOT_READY and status.condition(body, "DependenciesReady"):
         conditions.append(Condition("DependenciesReady", "True", RECONCILE_SUCCESS, "The instance is ready"))
     report = results.failure(error, operation=operation, conditions=conditions, fields=fields, phase=phase)
-    return await report_failure(context, body, error, report)
+    return await report_failure(context, body, error, report, event=event)
 
 
 def engine(context: Context, body: Body, spec: resolve.References) -> str:
@@ -234,16 +256,37 @@ def engine(context: Context, body: Body, spec: resolve.References) -> str:
 
 
 async def drop(
-    context: Context, body: Body, spec: resolve.References, options: Mapping[str, Any], *, what: str, home: str = ""
+    context: Context,
+    body: Body,
+    spec: resolve.References,
+    options: Mapping[str, Any],
+    *,
+    what: str,
+    home: str = "",
+    check: bool = False,
 ) -> tuple[Body, ObjectResult | None, DbopsError | None]:
     """Drop the outside thing. Gives the body, the engine's result if there is one, and the error if it failed."""
     try:
         key = resolve.instance_key(spec, home or body["metadata"].get("namespace", ""))
         server = await resolve.server(context, resolve.find_instance(context, key))
-        body, result = await converge(context, body, server, options, announce=f"Dropping {what}")
+        announce = "" if check else f"Dropping {what}"
+        body, result = await converge(context, body, server, options, check=check, announce=announce)
     except DbopsError as error:
         return body, None, error
     return body, result, results.error_of(result)
+
+
+def owned_objects(result: ObjectResult) -> list[dict[str, str]]:
+    """What a login owns that is not dropped, as status lists it."""
+    return [
+        {
+            "type": one["type"],
+            "name": one["name"],
+            # Names of two databases may be equal: the database stands before the schema.
+            "schema": ".".join(part for part in (one.get("database"), one.get("schema")) if part),
+        }
+        for one in (result.observed.get("owned_objects") or ())[:MAX_LISTED]
+    ]
 
 
 def lets_go(body: Body, failure: DbopsError) -> bool:

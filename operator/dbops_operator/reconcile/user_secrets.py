@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading and writing the two Secrets of a DatabaseUser; credentials.py decides what is in them.
+"""Reading and writing the Secrets of a DatabaseUser; credentials.py decides what is in them, rotation.py when.
 
 Called by database_user.py in this order: `read`, `write_ahead`, (the server learns the password and a login is
 tried), `write_consumer`, `finish`. Whatever is cut off in between goes on from what is there.
@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import passwords
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from dbops_operator import credentials, templates
+from dbops_operator import annotation, credentials, rotation, rotation_record, templates
 from dbops_operator.api.database_user import DatabaseUserSpec, PasswordSecret
 from dbops_operator.client import AlreadyExists, Invalid, NotFound
 from dbops_operator.connection import required_text, secret_text
@@ -24,6 +24,8 @@ from dbops_operator.credentials import Choice, Given, Rendered, State
 from dbops_operator.keys import Key
 from dbops_operator.reconcile.common import Body, current, has_finalizer
 from dbops_operator.resolve import Server
+from dbops_operator.rotation import Wishes
+from dbops_operator.rotation_record import Record
 
 _FIELD = "spec.passwordSecret"
 # Of the API server's words only those that name a field: what it says of a value may quote it.
@@ -40,12 +42,25 @@ class Secrets:
     """None: the spec brings its own Secret and asks for no other."""
     consumer: Body | None = field(repr=False)
     choice: Choice = field(repr=False)
+    rotates: Wishes
+    """What the spec says about rotation."""
+
+    @property
+    def record(self) -> Record | None:
+        """What is remembered of rotation while the server is worked on."""
+        return self.choice.state.rotation
+
+    @property
+    def login(self) -> str:
+        """The login that has the password."""
+        return self.record.target if self.record else self.rotates.username
 
 
-async def read(context: Context, body: Body, spec: DatabaseUserSpec) -> Secrets:
-    """Read all Secrets of the user and choose its password. Raises DbopsError."""
+async def read(context: Context, body: Body, spec: DatabaseUserSpec, engine: str) -> Secrets:
+    """Read all Secrets of the user and choose its login and password. Raises DbopsError."""
     key = Key.of(body)
     _check(spec, key)
+    rotates = rotation.wishes(spec, engine, now=context.now(), zone=context.settings.time_zone)
     state_key = credentials.state_key(key, operator_namespace=context.settings.operator_namespace)
     # Before the finalizer is on, nothing was ever written for this object.
     state = await _get(context, state_key) if has_finalizer(body) else None
@@ -59,8 +74,9 @@ async def read(context: Context, body: Body, spec: DatabaseUserSpec) -> Secrets:
     if consumer_key and consumer and not credentials.is_ours(consumer, body):
         raise conflict(consumer_key)
     template = spec.password_secret.secret_template if spec.password_secret else None
+    known = credentials.read_state(state)
     given = Given(
-        state=credentials.read_state(state),
+        state=known,
         existing=existing,
         consumer_exists=consumer is not None,
         consumer_password=secret_text(consumer, "password") if consumer else None,
@@ -69,15 +85,38 @@ async def read(context: Context, body: Body, spec: DatabaseUserSpec) -> Secrets:
         was_rendered=consumer_key is not None
         and (body.get("status", {}).get("secret") or {}).get("name") == consumer_key.name,
     )
-    return Secrets(state_key, state, consumer_key, consumer, credentials.choose(given, fresh=_fresh(spec)))
+    choice = _choose(context, body, given, rotates, fresh=_fresh(spec))
+    return Secrets(state_key, state, consumer_key, consumer, choice, rotates)
 
 
-def conflict(key: Key) -> DbopsError:
+def _choose(context: Context, body: Body, given: Given, rotates: Wishes, *, fresh: str) -> Choice:
+    """Choose the password, and begin a rotation if one is due."""
+    known = given.state.rotation
+    if known is None and given.state.rendered is None:
+        # The state is new, or was lost.
+        known = rotation_record.from_status(body.get("status", {}).get("rotation") or {})
+    now, zone = context.now(), context.settings.time_zone
+    decision = rotation.decide(
+        known,
+        rotates,
+        request="" if given.existing else annotation.text(body, annotation.ROTATE_AT),
+        new=given.state.rendered is None and not given.consumer_password,
+        now=now,
+        zone=zone,
+    )
+    choice = credentials.choose(replace(given, rotate=decision.begun is not None), fresh=fresh)
+    record = decision.begun if choice.rotates else decision.record
+    landed = rotation.landed(record, rotates, now=now) if record and record.under_way else record
+    state = replace(choice.state, rotation=record)
+    return replace(choice, state=state, landed=landed, write=choice.write or record != given.state.rotation)
+
+
+def conflict(key: Key, field: str = f"{_FIELD}.secretName") -> DbopsError:
     """The error for a Secret of that name that is somebody else's."""
     return DbopsError(
         Reason.CONFLICT,
-        f"Secret {key.name} exists and is not this object's; name another one in {_FIELD}.secretName, or delete it",
-        field=f"{_FIELD}.secretName",
+        f"Secret {key.name} exists and is not this object's; name another one in {field}, or delete it",
+        field=field,
     )
 
 
@@ -154,12 +193,40 @@ async def write_ahead(context: Context, body: Body, secrets: Secrets) -> None:
         await _write_state(context, Key.of(body), secrets, secrets.choice.state, before=secrets.state)
 
 
-async def finish(context: Context, body: Body, secrets: Secrets) -> None:
-    """Note that a change is over: the old password is forgotten. A new user costs no write here."""
+async def finish(context: Context, body: Body, secrets: Secrets) -> Record | None:
+    """Note that a change is over: the old password is forgotten. A new user costs no write here.
+
+    Gives what is remembered of rotation from now on.
+    """
     state = secrets.choice.finished
     if state != secrets.choice.state:
-        before = await _get(context, secrets.state_key)
-        await _write_state(context, Key.of(body), secrets, state, before=before)
+        await _note(context, body, secrets, state)
+    return state.rotation
+
+
+async def remember(context: Context, body: Body, secrets: Secrets, record: Record) -> None:
+    """Note something else about rotation; the passwords stay as they are after `finish`."""
+    await _note(context, body, secrets, replace(secrets.choice.finished, rotation=record))
+
+
+async def rename(context: Context, body: Body, secrets: Secrets) -> None:
+    """Give the login under way another name; the one that it had is somebody else's on the server."""
+    assert secrets.record
+    now, zone = context.now(), context.settings.time_zone
+    record = rotation.other_name(secrets.record, secrets.rotates, now=now, zone=zone)
+    await _note(context, body, secrets, replace(secrets.choice.state, rotation=record))
+
+
+async def _note(context: Context, body: Body, secrets: Secrets, state: State) -> None:
+    before = await _get(context, secrets.state_key)
+    await _write_state(context, Key.of(body), secrets, state, before=before)
+
+
+async def read_record(context: Context, body: Body) -> Record | None:
+    """What is remembered of the rotation of a user that goes."""
+    place = credentials.state_key(Key.of(body), operator_namespace=context.settings.operator_namespace)
+    known = credentials.read_state(await _get(context, place)).rotation
+    return known or rotation_record.from_status(body.get("status", {}).get("rotation") or {})
 
 
 async def _write_state(context: Context, key: Key, secrets: Secrets, state: State, *, before: Body | None) -> None:
@@ -182,8 +249,26 @@ async def delete_state(context: Context, key: Key) -> None:
 
 async def render(context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets) -> Rendered:
     """Render what is to be in the consumer's Secret. Raises DbopsError for a broken template."""
+    place = place_of(server)
+    username, password = secrets.login, secrets.choice.password
+    block: PasswordSecret | None = spec.password_secret
+    template = block.secret_template if block else None
+    data: Mapping[str, str]
+    if template and template.data:
+        data = await context.templates.render(
+            template.data, _variables(body, server, place, username=username, password=password)
+        )
+    else:
+        data = credentials.default_data(username=username, password=password, place=place)
+    if template is None:
+        return Rendered(data)
+    return Rendered(data, template.labels or {}, template.annotations or {}, template.type or "Opaque")
+
+
+def place_of(server: Server) -> credentials.Place:
+    """Where logins of a server log in."""
     options = server.target.connection
-    place = credentials.Place(
+    return credentials.Place(
         host=str(options["login_host"]),
         port=int(options["login_port"]),
         # MySQL and MariaDB need none to log in.
@@ -191,19 +276,6 @@ async def render(context: Context, body: Body, spec: DatabaseUserSpec, server: S
         engine=server.spec.engine,
         ssl_mode=str(options["ssl_mode"]),
     )
-    password = secrets.choice.password
-    block: PasswordSecret | None = spec.password_secret
-    template = block.secret_template if block else None
-    data: Mapping[str, str]
-    if template and template.data:
-        data = await context.templates.render(
-            template.data, _variables(body, server, place, username=spec.username, password=password)
-        )
-    else:
-        data = credentials.default_data(username=spec.username, password=password, place=place)
-    if template is None:
-        return Rendered(data)
-    return Rendered(data, template.labels or {}, template.annotations or {}, template.type or "Opaque")
 
 
 def _variables(body: Body, server: Server, place: credentials.Place, *, username: str, password: str) -> dict[str, Any]:
@@ -235,25 +307,24 @@ def wanted_consumer(body: Body, secrets: Secrets, rendered: Rendered) -> Body | 
     return wanted
 
 
-async def write_consumer(context: Context, secrets: Secrets, wanted: Body) -> None:
-    """Write the consumer's Secret.
+async def write_secret(context: Context, wanted: Body, *, before: Body | None, field: str = _FIELD) -> None:
+    """Write a Secret for applications, which the spec describes in FIELD.
 
     Raises DbopsError: Conflict when somebody else's took its name meanwhile, InvalidSpec when the API server does not
     take what the spec makes of it (a label, a key, a type that asks for other keys).
     """
     try:
-        if secrets.consumer:
+        if before:
             await context.api.replace_secret(wanted)
         else:
             await context.api.create_secret(wanted)
     except AlreadyExists as error:
-        assert secrets.consumer_key
-        raise conflict(secrets.consumer_key) from error
+        raise conflict(Key.of(wanted), f"{field}.secretName") from error
     except Invalid as error:
         found = _REFUSED_FIELD.findall(str(error))
         why = "; ".join(sorted({f"{field}: {what}" for field, what in found})) or "it is not valid"
         raise DbopsError(
             Reason.INVALID_SPEC,
-            f"the API server refuses the Secret that {_FIELD} describes: {why}",
-            field=_FIELD,
+            f"the API server refuses the Secret that {field} describes: {why}",
+            field=field,
         ) from None

@@ -40,6 +40,9 @@ ADDED_FIELDS = {
     ("Database", "spec.postgres.schemas[].cascade"),
     ("Database", "spec.postgres.schemas[].state"),
     ("DatabaseBackupSchedule", "status.message"),
+    ("DatabaseGrant", "status.appliedGrants.grantee"),
+    ("ClusterDatabaseGrant", "status.appliedGrants.grantee"),
+    ("DatabaseUser", "spec.serviceBinding"),
     ("DatabaseUser", "status.binding"),
     ("DatabaseUser", "status.ownershipBlock.ownedObjectsCount"),
 }

@@ -16,7 +16,7 @@ REFERENCE = {"instanceRef": {"name": "main"}}
 
 def user(engine: str = "postgres", **spec: Any) -> dict[str, Any]:
     parsed = parse(DATABASE_USER, {"spec": {**REFERENCE, "username": "app", **spec}})
-    return variables.database_user(parsed, engine, password="p")
+    return variables.database_user(parsed, engine, variables.Login(parsed.username, "p"))
 
 
 def database(engine: str = "postgres", **spec: Any) -> dict[str, Any]:
