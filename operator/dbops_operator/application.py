@@ -16,12 +16,15 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from kubernetes.aio.client import Configuration
+
 from dbops_operator import health, kubeconfig
 from dbops_operator.client import Client, NotFound
 from dbops_operator.controller import Controller
 from dbops_operator.events import Events
 from dbops_operator.keys import Key
 from dbops_operator.lanes import ServerLanes
+from dbops_operator.leader import Elector, LeaseLost
 from dbops_operator.metadata_watch import MetadataWatch
 from dbops_operator.metrics import Metrics
 from dbops_operator.reconcile.table import RECONCILERS
@@ -51,27 +54,37 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
             settings, api_server=configuration.host, cluster_id=settings.cluster_id or await _cluster_id(client)
         )
         await _require_own_namespace(client, settings.operator_namespace)
+        elector = await _elector(stack, configuration, settings) if settings.leader_elect else None
+        client.before_write = elector.require if elector else None
         pool = Pool(settings, metrics)
         stack.push_async_callback(pool.close)
         controller = Controller(store=store, settings=settings, metrics=metrics, reconcilers=RECONCILERS)
         client.on_write = controller.written
         controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
         stack.push_async_callback(controller.templates.close)
-        controller.lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)
+        lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)
+        controller.lanes = lanes
         watches = _metadata_watches(client, store, settings, controller)
         heard = {(resource.kind, place): time.monotonic() for resource, place in watched(settings.namespaces)}
         state = health.Health(
-            beat=lambda: controller.beat,
+            beat=lambda: controller.beat if controller.begun else time.monotonic(),
             watches=lambda: heard | {(one.kind, one.namespace): one.heard for one in watches},
         )
         guard = health.guard(settings, client.review)
         for runner in await health.serve(state, metrics, probes=probes, measures=measures, guard=guard):
             stack.push_async_callback(runner.cleanup)
-        pool.start()
+        if elector is None:
+            pool.start()
         # All of it is known before anything is decided: a reference is missing only if it really is.
         versions = [await one.list() for one in watches]
         await controller.list_all()
-        await _until_stopped(settings, controller, watches, versions, state, heard, stop)
+        work = _lead(elector, settings, controller, lanes, pool, metrics, stop) if elector else controller.run(stop)
+        parts = [work, *(one.run(version) for one, version in zip(watches, versions, strict=True))]
+        try:
+            await _until_stopped(settings, controller, parts, state, heard, stop, elector)
+        except LeaseLost:
+            await controller.abandon()
+            raise
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -83,13 +96,13 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 async def _until_stopped(
     settings: Settings,
     controller: Controller,
-    watches: list[MetadataWatch],
-    versions: list[str],
+    parts: list[Coroutine[Any, Any, None]],
     state: health.Health,
     heard: dict[health.Watched, float],
     stop: asyncio.Event,
+    elector: Elector | None,
 ) -> None:
-    """Run the watches and the loop until STOP, and let what is in work end; the end of any of them ends all."""
+    """Run the watches and the PARTS until STOP, and let what is in work end; the end of any of them ends all."""
     kopf_ready = asyncio.Event()
     jobs: list[Coroutine[Any, Any, None]] = [
         watch(
@@ -101,8 +114,7 @@ async def _until_stopped(
             spawned=lambda: _stop_on_signals(stop),
         ),
         controller.relist(),
-        controller.run(stop),
-        *(one.run(version) for one, version in zip(watches, versions, strict=True)),
+        *parts,
     ]
     tasks = [asyncio.ensure_future(job) for job in jobs]
     ready = asyncio.ensure_future(kopf_ready.wait())
@@ -115,13 +127,61 @@ async def _until_stopped(
     state.ready = False
     failed = [task for task in done if task in tasks and not task.cancelled() and task.exception()]
     stop.set()
-    logger.info("ending: finishing what is in work")
-    await controller.drain(max(0.0, settings.grace_period - 10.0))
+    lost = [task for task in failed if isinstance(task.exception(), LeaseLost)]
+    if not lost:
+        logger.info("ending: finishing what is in work")
+        await _unless_lost(controller.drain(max(0.0, settings.grace_period - 10.0)), elector)
     for task in (*tasks, ready, stopped):
         task.cancel()
     await asyncio.gather(*tasks, ready, stopped, return_exceptions=True)
+    if lost:
+        raise LeaseLost from lost[0].exception()
     if failed:
-        raise RuntimeError("a watch ended for good") from failed[0].exception()
+        raise RuntimeError("a part of the operator ended for good") from failed[0].exception()
+
+
+async def _elector(stack: AsyncExitStack, configuration: Configuration, settings: Settings) -> Elector:
+    """Prepare the election; at the end the Lease is given back once everything that could write has ended."""
+    client = Client(configuration)
+    stack.push_async_callback(client.close)
+    elector = Elector(client, namespace=settings.operator_namespace, name=settings.lease)
+    stack.push_async_callback(elector.release)
+    return elector
+
+
+async def _lead(
+    elector: Elector,
+    settings: Settings,
+    controller: Controller,
+    lanes: ServerLanes,
+    pool: Pool,
+    metrics: Metrics,
+    stop: asyncio.Event,
+) -> None:
+    """Wait for the Lease and work under it until STOP. Raises LeaseLost."""
+    leading = metrics.leading.labels(settings.lease)
+    leading.set(0)
+    number = await elector.acquire()
+    leading.set(1)
+    lanes.epoch = {"name": f"{settings.cluster_id}/{settings.instance_id}", "number": number}
+    pool.start()
+    await _unless_lost(controller.run(stop), elector)
+
+
+async def _unless_lost(work: Coroutine[Any, Any, None], elector: Elector | None) -> None:
+    """Do WORK to its end, or until the Lease is lost. Raises LeaseLost."""
+    if elector is None or not elector.leads:
+        await work
+        return
+    either = [asyncio.ensure_future(work), asyncio.ensure_future(elector.lost())]
+    try:
+        done, _ = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in either:
+            task.cancel()
+        await asyncio.gather(*either, return_exceptions=True)
 
 
 def _metadata_watches(client: Client, store: Store, settings: Settings, controller: Controller) -> list[MetadataWatch]:

@@ -81,7 +81,10 @@ class Retryable(ApiError):  # noqa: N818
 
 
 class Client:
-    """The API as the operator uses it. `on_write` is told each body that the server gave back for a write."""
+    """The API as the operator uses it. `on_write` is told each body that the server gave back for a write.
+
+    `before_write` may raise an ApiError instead of a write.
+    """
 
     def __init__(self, configuration: Configuration) -> None:
         """Use the server and credentials of CONFIGURATION (see dbops_operator.kubeconfig)."""
@@ -95,6 +98,7 @@ class Client:
         self._rest = RESTClientObject(configuration)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.on_write: Callable[[Body], None] | None = None
+        self.before_write: Callable[[], None] | None = None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -150,13 +154,13 @@ class Client:
         """Create an object. Raises AlreadyExists, NamespaceTerminating, NotFound (no such namespace)."""
         key = Key.of(body)
         path = f"{RESOURCES[key.kind].path(key.namespace)}?fieldManager={FIELD_MANAGER}"
-        return self._written(await self._json("POST", path, body=body))
+        return await self._write("POST", path, body=body)
 
     async def replace(self, body: Mapping[str, Any]) -> Body:
         """Replace an object; its resourceVersion must be in BODY. Raises Conflict if it changed, NotFound."""
         _require_version(body)
         path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
-        return self._written(await self._json("PUT", path, body=body))
+        return await self._write("PUT", path, body=body)
 
     async def delete(self, key: Key, *, uid: str | None = None, resource_version: str | None = None) -> None:
         """Delete an object, only if it still has this UID and RESOURCE_VERSION. Raises Conflict, NotFound."""
@@ -166,6 +170,7 @@ class Client:
             "kind": "DeleteOptions",
             "preconditions": {name: value for name, value in conditions.items() if value},
         }
+        self._require_allowed()
         await self._json("DELETE", path_of(key), body=options)
 
     async def apply_status(self, body: Mapping[str, Any]) -> Body:
@@ -186,7 +191,7 @@ class Client:
             "status": body["status"],
         }
         path = f"{path_of(key, 'status')}?fieldManager={FIELD_MANAGER}&force=true"
-        return self._written(await self._json("PATCH", path, body=applied, content_type="application/apply-patch+yaml"))
+        return await self._write("PATCH", path, body=applied, content_type="application/apply-patch+yaml")
 
     async def patch_finalizers(self, body: Mapping[str, Any], finalizers: Sequence[str]) -> Body:
         """Set `metadata.finalizers` of the object that BODY shows, by JSON patch.
@@ -209,14 +214,12 @@ class Client:
         _require_version(body)
         patch = {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"], "annotations": dict(annotations)}}
         path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
-        return self._written(await self._json("PATCH", path, body=patch, content_type="application/merge-patch+json"))
+        return await self._write("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
     async def _json_patch(self, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
         path = f"{path_of(key)}?fieldManager={FIELD_MANAGER}"
         try:
-            return self._written(
-                await self._json("PATCH", path, body=operations, content_type="application/json-patch+json")
-            )
+            return await self._write("PATCH", path, body=operations, content_type="application/json-patch+json")
         except Invalid as error:
             # A failed `test` is answered with 422 and no better reason.
             raise Conflict(str(error), status=error.status, reason=error.reason) from error
@@ -242,10 +245,16 @@ class Client:
         """Ask about a token or an account (TokenReview, SubjectAccessReview); nothing is kept by the API server."""
         return await self._json("POST", f"/apis/{body['apiVersion']}/{body['kind'].lower()}s", body=body)
 
-    def _written(self, body: Body) -> Body:
+    async def _write(self, method: str, path: str, *, body: Any, content_type: str = "application/json") -> Body:
+        self._require_allowed()
+        written = await self._json(method, path, body=body, content_type=content_type)
         if self.on_write:
-            self.on_write(body)
-        return body
+            self.on_write(written)
+        return written
+
+    def _require_allowed(self) -> None:
+        if self.before_write:
+            self.before_write()
 
     async def _json(
         self,

@@ -60,6 +60,8 @@ class Controller:
         self.templates: TemplateProcess
         self.beat = clock()
         """When the loop last turned (monotonic seconds)."""
+        self.begun = False
+        """Whether it turns yet: one that does not lead only watches."""
         self._store = store
         self._settings = settings
         self._metrics = metrics
@@ -121,6 +123,7 @@ class Controller:
     async def run(self, stop: asyncio.Event) -> None:
         """Take keys and have them worked on until STOP."""
         stopping = asyncio.ensure_future(stop.wait())
+        self.begun = True
         while not stop.is_set():
             self.beat = self._clock()
             self._take_due()
@@ -140,6 +143,10 @@ class Controller:
             cancel.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2.0)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Give up what is in work, wherever it is."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

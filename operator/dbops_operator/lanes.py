@@ -112,6 +112,8 @@ class ServerLanes:
         self._wake = wake
         self._editor = editor
         self._clock = clock
+        self.epoch: Mapping[str, Any] | None = None
+        """Goes with each unit of work; see work.UnitOfWork."""
         self._lanes: dict[str, _Lane] = {}
         self._sound = asyncio.Semaphore(settings.max_concurrent_runs)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_UNITS)
@@ -243,7 +245,7 @@ class ServerLanes:
             lane.working.update(dict.fromkeys(added, cancels))
             self._metrics.run_objects.observe(len(those))
             name(run)
-            return _unit_of_work(those)
+            return _unit_of_work(those, self.epoch)
 
         def name(given: str) -> None:
             nonlocal run
@@ -310,12 +312,13 @@ class ServerLanes:
         self._metrics.lane_pending.labels(lane.name).set(len(lane.pending))
 
 
-def _unit_of_work(those: Sequence[Pending]) -> UnitOfWork:
+def _unit_of_work(those: Sequence[Pending], epoch: Mapping[str, Any] | None) -> UnitOfWork:
     return UnitOfWork(
         target=those[0].target,
         items=[one.item for one in those],
         check=those[0].check,
         deadline=DEADLINE + DEADLINE_PER_OBJECT * len(those),
+        epoch=epoch,
     )
 
 

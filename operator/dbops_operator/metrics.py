@@ -101,6 +101,7 @@ class Metrics:
         )
 
     def _define_own(self) -> None:
+        self.leading = self._gauge("leader_election_master_status", "1 while this one holds the Lease", "name")
         self.queue_depth = self._gauge("dbops_queue_depth", "Keys that wait to be looked at", "priority")
         self.queue_working = self._gauge("dbops_queue_working", "Keys that are being looked at")
         self.queue_latency = self._histogram(

@@ -73,7 +73,13 @@ REFERRED = (
 )
 """What our objects refer to: only the metadata is watched."""
 
-RESOURCES = {one.kind: one for one in (*OWN, *REFERRED, Resource("Event", "events.k8s.io", "v1", "events"))}
+WRITTEN = (
+    Resource("Event", "events.k8s.io", "v1", "events"),
+    Resource("Lease", "coordination.k8s.io", "v1", "leases"),
+)
+"""What is only written."""
+
+RESOURCES = {one.kind: one for one in (*OWN, *REFERRED, *WRITTEN)}
 OWN_KINDS = frozenset(one.kind for one in OWN)
 REFERRED_KINDS = frozenset(one.kind for one in REFERRED)
 

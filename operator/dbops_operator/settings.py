@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 INSTANCE_LABEL = "dbops.dbprovision.io/operator-instance-id"
 DEFAULT_INSTANCE = "default"
+LEASE, LEASE_DOMAIN = "b0f91929", ".dbprovision.io"
+"""Parts of a Lease's name, which the published operator has as well: of both only one works at a time."""
 DEFAULT_NAMESPACE = "db-provision-operator-system"
 
 
@@ -90,6 +92,13 @@ class Settings:
     metrics_key: str = "tls.key"
     time_zone: tzinfo = field(default_factory=local_zone)
     """The zone that schedules without one are in."""
+
+    leader_elect: bool = False
+
+    @property
+    def lease(self) -> str:
+        """The name of the Lease by which one of several operators of this id leads."""
+        return "-".join([LEASE, *([self.instance_id] if self.instance_id != DEFAULT_INSTANCE else [])]) + LEASE_DOMAIN
 
     def claims(self, labels: Mapping[str, str] | None) -> bool:
         """Whether an object with these LABELS is this operator's to handle."""

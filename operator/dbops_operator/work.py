@@ -132,6 +132,8 @@ class UnitOfWork:
     check: bool
     deadline: float
     """Seconds after which the run is killed."""
+    epoch: Mapping[str, Any] | None = None
+    """Under which the operator leads, where several of them may."""
 
     def request(self) -> dict[str, Any]:
         """The engine's request; holds secrets."""
@@ -141,6 +143,7 @@ class UnitOfWork:
             "check": self.check,
             "acknowledge": list(self.target.acknowledge),
             "drop_brake": dict(self.target.drop_brake),
+            **({"dbops_epoch": dict(self.epoch)} if self.epoch else {}),
         }
 
 

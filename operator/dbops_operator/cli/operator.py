@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 from dbops_operator import health, kubeconfig, logs
+from dbops_operator.leader import LeaseLost
 from dbops_operator.settings import (
     DEFAULT_INSTANCE,
     DEFAULT_NAMESPACE,
@@ -26,6 +28,7 @@ from dbops_operator.settings import (
 )
 
 logger = logging.getLogger(__name__)
+LEASE_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 
 
 def _checked(read: Callable[[str], Any], *, keep: bool = False) -> Callable[[click.Context, click.Parameter, str], Any]:
@@ -44,6 +47,10 @@ def _checked(read: Callable[[str], Any], *, keep: bool = False) -> Callable[[cli
 @click.command()
 @click.option("--namespace", "namespaces", multiple=True, help="Look after this namespace only; may be repeated.")
 @click.option("--instance-id", default=DEFAULT_INSTANCE, show_default=True, help="Which labelled objects are ours.")
+@click.option(
+    "--leader-elect", is_flag=False, flag_value="true", type=click.BOOL, default=False, show_default=True,
+    help="Work only as the one that holds the Lease; several may run.",
+)  # fmt: skip
 @click.option(
     "--cross-namespace",
     type=click.Choice([str(one) for one in CrossNamespace]),
@@ -130,6 +137,8 @@ def run(
         cross_namespace=CrossNamespace(cross_namespace),
         **options,
     )
+    if settings.leader_elect and not LEASE_NAME.fullmatch(settings.lease):
+        raise click.UsageError("with --leader-elect an instance id is of lower case letters, digits and hyphens")
     loop: Callable[[], asyncio.AbstractEventLoop] | None = None
     if importlib.util.find_spec("uvloop"):
         import uvloop
@@ -138,6 +147,9 @@ def run(
     try:
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(application.run(settings, probes=health_probe_bind_address, measures=metrics_bind_address))
+    except LeaseLost as error:
+        logger.error("the operator ends and must be started again: %s", error.__cause__)
+        sys.exit(1)
     except Exception:
         logger.exception("the operator ends and must be started again")
         sys.exit(1)
