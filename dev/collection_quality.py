@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ansible_test  # type: ignore[import-untyped]
-from setup_venv import CACHE, COLLECTIONS, REQUIREMENTS, ROOT, digest, uv_environment
+from setup_venv import COLLECTIONS, ROOT, extra_environment
 
 BIN = Path(sys.executable).parent
 REPORT = ROOT / "build" / "junit" / "collection-quality.xml"
@@ -125,15 +125,7 @@ def place_get_pip() -> None:
 
 def importer() -> None:
     """Galaxy's own import checks of the built tarball."""
-    lock = REQUIREMENTS / "galaxy.txt"
-    environment = CACHE / "galaxy-importer" / digest(lock, sys.version)[:16]
-    if not (environment / "complete").exists():
-        shutil.rmtree(environment, ignore_errors=True)
-        subprocess.run([str(BIN / "python"), "-m", "venv", str(environment)], check=True)
-        python = str(environment / "bin" / "python")
-        uv = [str(BIN / "uv"), "--no-config", "pip", "install", "--quiet", "--python", python]
-        subprocess.run([*uv, "--require-hashes", "-r", str(lock)], check=True, env=uv_environment())
-        (environment / "complete").touch()
+    environment = extra_environment("galaxy")
     with tempfile.TemporaryDirectory(prefix="dbops-importer-") as folder:
         tree = Path(folder) / "dbops"
         copy_tracked(tree)

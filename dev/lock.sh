@@ -24,5 +24,6 @@ solve base pyproject.toml --group stack
 solve bootstrap --group bootstrap --constraint requirements/base.txt
 solve dev pyproject.toml --group dev --constraint requirements/base.txt
 solve galaxy --group galaxy
+solve oldest --group oldest
 solve go --group go
 solve collections --group collections --no-deps

@@ -159,6 +159,26 @@ def install(name: str) -> None:
     write_stamp({**stamp, name: wanted})
 
 
+def extra_environment(name: str) -> Path:
+    """Give an environment with what requirements/NAME.txt locks, made once per machine and Python in the user's cache.
+
+    For what must not, or cannot, be in `.venv`. Raises subprocess.CalledProcessError.
+    """
+    lock = REQUIREMENTS / f"{name}.txt"
+    environment = CACHE / name / digest(lock, sys.version)[:16]
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with (environment.parent / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not (environment / "complete").exists():
+            shutil.rmtree(environment, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+            uv = [VENV / "bin" / "uv", "--no-config", "pip", "install", "--quiet", "--python"]
+            command = [*uv, environment / "bin" / "python", "--require-hashes", "-r", lock]
+            subprocess.run([str(part) for part in command], check=True, env=uv_environment())
+            (environment / "complete").touch()
+    return environment
+
+
 def link(path: Path, target: Path) -> None:
     """Make PATH a symbolic link to TARGET, replacing another one."""
     if path.is_symlink() and path.readlink() == target:

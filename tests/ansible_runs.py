@@ -53,10 +53,17 @@ class Run:
 class Ansible:
     """Runs playbooks in FOLDER."""
 
-    def __init__(self, folder: Path, *, collections: Path | None = None, packages: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        collections: Path | None = None,
+        packages: Sequence[Path] = (),
+        python: Path = Path(sys.executable),
+    ) -> None:
         """Keep everything in FOLDER; COLLECTIONS is where to find ours, the checkout if not given.
 
-        With PACKAGES, Python looks for packages there only: it does not know the checkout, as the environment does.
+        With PACKAGES, PYTHON looks for packages there only: it does not know the checkout, as the environment does.
         """
         self.folder = folder
         self.command = [str(BIN / "ansible-playbook")]
@@ -82,7 +89,7 @@ class Ansible:
             self.environment["ANSIBLE_COLLECTIONS_SCAN_SYS_PATH"] = "False"
         if packages:
             # Without the module `site`, which reads the .pth file that leads to the checkout.
-            self.command = [sys.executable, "-S", "-m", "ansible", "playbook"]
+            self.command = [str(python), "-S", "-m", "ansible", "playbook"]
             self.environment["PYTHONPATH"] = os.pathsep.join(map(str, packages))
         for name in ("home", "tmp"):
             (folder / name).mkdir(parents=True)

@@ -7,74 +7,29 @@ looks for collections in the new path alone.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_runs import Ansible
+from collection.cores import NAME, PACKAGES, ROOT, Core, newest
 
 from localstack.postgresql import PostgreSQLServer
 from localstack.postgresql_binaries import embedded_with_tls
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = Path(sysconfig.get_path("purelib"))
-NAME = Path("ansible_collections") / "dbprovision" / "dbops"
 EXAMPLE = ROOT / "examples" / "ansible" / "server.yml"
-
-
-def call(*command: str | Path, **environment: str) -> str:
-    """Run a command with a Python that does not know the checkout; give its output."""
-    done = subprocess.run(
-        [sys.executable, "-S", *map(str, command)], cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(PACKAGES), **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgreSQLServer]:
-    """A server of these tests: the example's names are fixed."""
-    with PostgreSQLServer(embedded_with_tls()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tarball")
-    call("-m", "ansible", "galaxy", "collection", "build", "--output-path", folder, ROOT)
-    return next(folder.glob("dbprovision-dbops-*.tar.gz"))
-
-
-@pytest.fixture(scope="module")
-def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collections path with nothing but the tarball and its dependencies, which Galaxy would bring."""
-    path = tmp_path_factory.mktemp("collections")
-    shutil.copytree(ROOT / ".collections" / NAME.parts[0] / "community", path / NAME.parts[0] / "community")
-    call("-m", "ansible", "galaxy", "collection", "install", "--offline", "-p", path, tarball,
-         ANSIBLE_COLLECTIONS_PATH=str(path))  # fmt: skip
-    # Before anything runs from it: Ansible leaves compiled files of action plugins there.
-    verified = call("-m", "ansible", "galaxy", "collection", "verify", "--offline", "-p", path, "dbprovision.dbops",
-                    ANSIBLE_COLLECTIONS_PATH=str(path))  # fmt: skip
-    assert "Successfully verified" in verified
-    return path
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    call("-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
+    newest().call("-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     return next(folder.glob("*.whl"))
 
 
@@ -84,7 +39,7 @@ def variables(server: PostgreSQLServer) -> dict[str, Any]:
 
 def test_these_runs_do_not_know_the_checkout() -> None:
     script = "import importlib.util as u; print(u.find_spec('ansible_collections'), u.find_spec('dbops_operator'))"
-    assert call("-c", script) == "None None\n"
+    assert newest().call("-c", script) == "None None\n"
 
 
 def test_the_tarball_has_what_git_has_and_nothing_else(tarball: Path) -> None:
@@ -103,15 +58,15 @@ def test_the_tarball_has_what_git_has_and_nothing_else(tarball: Path) -> None:
 
 def test_the_tarball_asks_for_its_dependencies(tarball: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"community\.(mysql|postgresql)"):
-        call("-m", "ansible", "galaxy", "collection", "install", "--offline", "-p", tmp_path, tarball,
-             ANSIBLE_COLLECTIONS_PATH=str(tmp_path))  # fmt: skip
+        newest().call("-m", "ansible", "galaxy", "collection", "install", "--offline", "-p", tmp_path, tarball,
+                      ANSIBLE_COLLECTIONS_PATH=str(tmp_path))  # fmt: skip
 
 
 @pytest.mark.feature("A01")
 def test_a_server_is_declared_with_the_installed_tarball(
-    installed: Path, tmp_path: Path, own_server: PostgreSQLServer
+    core: Core, installed: Path, tmp_path: Path, own_server: PostgreSQLServer
 ) -> None:
-    ansible = Ansible(tmp_path / "ansible", collections=installed, packages=[PACKAGES])
+    ansible = core.ansible(tmp_path / "ansible", installed)
     checked_twice(ansible, own_server, installed / NAME)
     task = {"dbprovision.dbops.database_instance_info": {}, "environment": {"PGTZ": "UTC"}}
     handed_over = ansible.tasks(task, arguments=["-vvv"], connection=own_server.admin.options())

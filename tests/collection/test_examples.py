@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every EXAMPLES block of the modules runs as it stands, on a server of its own and with its connection by default."""
+"""Every EXAMPLES block of the modules runs as it stands: from the tarball, on a server of its own.
+
+With the newest ansible-core and with the oldest that is served. Where to connect comes in by default.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_runs import Ansible
+from collection.cores import NAME, ROOT, Core
 
 from localstack.postgresql import PostgreSQLServer
-from localstack.postgresql_binaries import embedded_with_tls
 
-MODULES = Path(__file__).resolve().parents[3] / "plugins" / "modules"
+MODULES = NAME / "plugins" / "modules"
 CONNECTION = ("login_host", "login_port", "login_user", "login_password", "ssl_mode", "ca_cert")
 # Secrets that the examples refer to.
 VARIABLES = {
@@ -51,9 +53,9 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def examples(module: str) -> list[dict[str, Any]]:
+def examples(modules: Path, module: str) -> list[dict[str, Any]]:
     """The tasks of a module's EXAMPLES, connecting to the test's server instead of the invented one."""
-    tree = ast.parse((MODULES / f"{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((modules / f"{module}.py").read_text(encoding="utf-8"))
     text = next(
         ast.literal_eval(node.value)
         for node in tree.body
@@ -68,23 +70,29 @@ def examples(module: str) -> list[dict[str, Any]]:
     return tasks
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgreSQLServer]:
-    """The examples have names of their own choice."""
-    with PostgreSQLServer(embedded_with_tls()) as server:
-        yield server
-
-
 def test_every_module_has_examples() -> None:
-    assert sorted(ORDER) == sorted(path.stem for path in MODULES.glob("*.py"))
+    assert sorted(ORDER) == sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
-@pytest.mark.feature("A02")
-def test_the_examples_of_the_modules_run(ansible: Ansible, own_server: PostgreSQLServer) -> None:
+@pytest.mark.feature("A01", "A02")
+def test_the_examples_of_the_modules_run(
+    core: Core, installed: Path, tmp_path: Path, own_server: PostgreSQLServer
+) -> None:
+    modules = installed / MODULES
     # A database that one example drops is there again for the next.
-    before = {**BEFORE, "database_role": examples("database")[:1]}
-    tasks = [task for module in ORDER for task in (*before.get(module, ()), *examples(module))]
+    before = {**BEFORE, "database_role": examples(modules, "database")[:1]}
+    tasks = [task for module in ORDER for task in (*before.get(module, ()), *examples(modules, module))]
     assert len(tasks) > len(ORDER)
+    ansible = core.ansible(tmp_path / "ansible", installed)
     run = ansible.tasks(*tasks, connection=own_server.admin.options(), variables=VARIABLES)
     assert run.status == 0, run.output
     assert len(run.results) == len(tasks)
+
+
+def test_the_oldest_is_what_the_collection_asks_for(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        member = archive.extractfile("meta/runtime.yml")
+        assert member
+        runtime = yaml.safe_load(member)
+    lock = (ROOT / "requirements" / "oldest.txt").read_text(encoding="utf-8")
+    assert f"ansible-core=={runtime['requires_ansible'].removeprefix('>=')} " in lock
