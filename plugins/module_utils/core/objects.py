@@ -62,7 +62,7 @@ class Objects:
             if planned.refusal:
                 raise planned.refusal
             if self.check:
-                self._predict(kind, desired, planned, result)
+                self._foresee(kind, desired, claimed, planned, result)
             elif planned.steps or planned.waits or self._must_record(kind, desired, claimed, planned):
                 planned = self._change(kind, desired, result)
             if planned.waits:
@@ -124,12 +124,20 @@ class Objects:
             return entry is not None and entry.owner == desired.owner_record and entry.state != "absent"
         return claimed.record or entry is None or entry.state != "present" or entry.applied != planned.applied
 
-    def _predict(self, kind: Kind, desired: Desired, planned: Plan, result: ObjectResult) -> None:
+    def _foresee(self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan, result: ObjectResult) -> None:
+        """Note what the plan would have changed, on the server and in the ledger."""
         self._report(planned.steps, result)
         if planned.creates or planned.makes or planned.drops:
             kind.predict(desired, self.server.state)
+        if planned.drops or self._must_record(kind, desired, claimed, planned):
+            entry = self._entry_after(kind, desired, claimed, planned)
+            if entry:
+                self.server.foresee(entry)
 
     def _report(self, steps: Sequence[Step], result: ObjectResult) -> None:
+        for step in steps:
+            if step.effect:
+                step.effect(self.server.state)
         result.steps += [step.result(self.server.masked(step.statement)) for step in steps]
         result.changed = result.changed or any(step.changes for step in steps)
         self._changed = self._changed or (result.changed and not self.check)
@@ -220,15 +228,23 @@ class Objects:
     def _record(self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan, state: str | None = None) -> None:
         """Write the ledger's entry, in the transaction that is open if one is."""
         book = self.server.ledger
-        if not desired.owner_record or not kind.thing or not book:
-            return
+        entry = self._entry_after(kind, desired, claimed, planned, state)
+        if book and entry:
+            book.record(entry)
+
+    def _entry_after(
+        self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan, state: str | None = None
+    ) -> Entry | None:
+        """Give what the ledger is to say once the plan is applied."""
+        if not desired.owner_record or not kind.thing:
+            return None
         if state is None:
             # What still waits to be taken back must not be forgotten.
             state = "present" if desired.present or planned.waits else "absent"
         applied = {"present": planned.applied, "intent": planned.ahead or {}}.get(state, {})
         entry = self._entry(kind, desired)
         adopted = claimed.adopt or bool(entry and entry.owner == desired.owner_record and entry.adopted)
-        book.record(Entry(kind.thing, desired.name, desired.owner_record, state, adopted, applied))
+        return Entry(kind.thing, desired.name, desired.owner_record, state, adopted, applied)
 
     def _verify(self, desired: DesiredUser, result: ObjectResult) -> None:
         result.credentials = self.server.verify(desired)

@@ -49,6 +49,8 @@ class Step:
     database that was just made can be looked into; a role that can no longer log in owns nothing more)."""
     cleanup: bool = False
     """Sent even when a step before it failed: it puts back what a helper step took for a moment."""
+    effect: Callable[[Any], None] | None = field(default=None, compare=False, repr=False)
+    """Notes in the engine's state what the step changes, so that the plans after it see the server as it leaves it."""
 
     def result(self, masked: str) -> StepResult:
         """Give the step as it is reported; MASKED is its statement for people, rendered by the engine."""

@@ -97,6 +97,9 @@ class Server(Protocol):
     def note(self, entry: Entry) -> None:
         """Write ENTRY into the ledger and into `entries`."""
 
+    def foresee(self, entry: Entry) -> None:
+        """Take ENTRY for what the ledger says, without writing it: in check mode, for the plans that come after."""
+
     def script_session(
         self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
     ) -> AbstractContextManager[Callable[[str], None]]:

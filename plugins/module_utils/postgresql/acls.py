@@ -7,17 +7,22 @@ what concerns the roles of interest. Read by grant_privileges.py. Grants are by 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import routines
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import EVERY, Target
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PRIVILEGES, PUBLIC
 
 Key = tuple[str, tuple[str, ...]]
 """What tells an object from others of its type and schema: its name, and what it takes if it is a routine."""
+CatalogKey = tuple[str, int | str]
+"""What pg_shdepend calls an object within its database: its catalog, and its number; its name if only foreseen."""
 Value = TypeVar("Value")
+_CATALOGS = {"database": "pg_database", "schema": "pg_namespace", "function": "pg_proc"}
 
 
 class AclEntry(NamedTuple):
@@ -47,6 +52,12 @@ class DefaultAcl:
     grantee: str
     privileges: frozenset[str]
     grantable: frozenset[str] = frozenset()
+    oid: int = 0
+
+    @property
+    def catalog_key(self) -> CatalogKey:
+        """What it is in pg_shdepend, together with all grantees."""
+        return "pg_default_acl", self.oid or f"{self.object_type} of {self.grantor} in {self.schema}"
 
 
 @dataclass
@@ -94,6 +105,23 @@ class AclObject:
     def key(self) -> Key:
         """What tells it from others of its type and schema."""
         return self.name, self.signature
+
+    @property
+    def catalog_key(self) -> CatalogKey:
+        """What it is in pg_shdepend."""
+        return _CATALOGS.get(self.type, "pg_class"), self.oid or self.label
+
+
+@dataclass(frozen=True)
+class Change:
+    """One privilege on one object, or on a column of it. `option`: together with, or only, the right to pass it on."""
+
+    object: AclObject
+    column: str
+    privilege: str
+    option: bool = False
+    grantor: str = ""
+    """Who gives it or gave it, as the object's list calls them."""
 
 
 @dataclass
@@ -146,17 +174,73 @@ class DatabaseAcls:
 
 
 def predicted(name: str, owner: str, schemas: Mapping[str, str]) -> DatabaseAcls:
-    """Give a database as it will be once it is made, with its SCHEMAS (names and owners): nobody holds anything yet."""
-    made = DatabaseAcls(AclObject("database", "", name, owner))
+    """Give a database as it will be once it is made, with its SCHEMAS (names and owners).
+
+    https://www.postgresql.org/docs/current/ddl-priv.html has what is granted by default.
+    """
+    made = DatabaseAcls(_new("database", "", name, owner))
+    made.database.entries[PUBLIC] = (AclEntry(owner, "", frozenset({"CONNECT", "TEMPORARY"}), frozenset()),)
     add_schemas(made, schemas)
+    if "public" in schemas:
+        there = made.objects["schema", "public"]["", ()]
+        # Before PostgreSQL 15, where it belongs to a role, everybody may create something in it.
+        words = {"USAGE"} if there.owner == "pg_database_owner" else {"USAGE", "CREATE"}
+        there.entries[PUBLIC] = (AclEntry(there.owner, "", frozenset(words), frozenset()),)
+    return made
+
+
+def copied(template: DatabaseAcls, name: str, owner: str) -> DatabaseAcls:
+    """Give a database as it will be once it is made from a TEMPLATE that was looked into."""
+    made = predicted(name, owner, {})
+    made.objects = copy.deepcopy(template.objects)
+    made.default_acls = tuple(replace(one, oid=0) for one in template.default_acls)
+    for those in made.objects.values():
+        for one in those.values():
+            one.oid = 0
     return made
 
 
 def add_schemas(database: DatabaseAcls, schemas: Mapping[str, str]) -> None:
     """Note those of the SCHEMAS (names and owners) that are not there yet."""
     for name, owner in schemas.items():
-        one = AclObject("schema", name, "", owner)
+        one = _new("schema", name, "", owner)
         database.objects.setdefault(("schema", name), {}).setdefault(one.key, one)
+
+
+def _new(kind: str, schema: str, name: str, owner: str) -> AclObject:
+    """Give an object that is made by now: its owner has all on it."""
+    made = AclObject(kind, schema, name, owner)
+    made.entries[owner] = (AclEntry(owner, "", frozenset(PRIVILEGES[kind]), frozenset()),)
+    return made
+
+
+def change_owner(one: AclObject, owner: str) -> None:
+    """Give an object to another OWNER, who takes the old one's place in its list."""
+    before, one.owner = one.owner, owner
+    entries: dict[str, tuple[AclEntry, ...]] = {}
+    for grantee, those in one.entries.items():
+        name = owner if grantee == before else grantee
+        changed = [entry._replace(grantor=owner) if entry.grantor == before else entry for entry in those]
+        entries[name] = _together((*entries.get(name, ()), *changed))
+    one.entries = entries
+    one.options.pop(owner, None)
+    one.passed_on.pop(owner, None)
+
+
+def _together(entries: Iterable[AclEntry]) -> tuple[AclEntry, ...]:
+    found: dict[tuple[str, str], AclEntry] = {}
+    for one in entries:
+        had = found.get((one.grantor, one.column), one)
+        found[one.grantor, one.column] = had._replace(
+            privileges=had.privileges | one.privileges, grantable=had.grantable | one.grantable
+        )
+    return tuple(found.values())
+
+
+def shut(name: str) -> DbopsError:
+    """Say that nobody gets into a database."""
+    text = f"database {name} takes no connections (allow_connections), so nobody can look into it"
+    return DbopsError(Reason.DEPENDENCY_NOT_READY, text)
 
 
 def _routines(declared: str, there: Iterable[AclObject]) -> list[AclObject]:

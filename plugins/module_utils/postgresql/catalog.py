@@ -28,7 +28,7 @@ SELECT current_setting('server_version'), pg_is_in_recovery(),
        r.rolname, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls,
        has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),
        pg_has_role(r.oid, (SELECT oid FROM pg_roles WHERE rolname = 'pg_signal_backend'), 'USAGE'),
-       has_function_privilege('pg_control_system()', 'EXECUTE')
+       has_function_privilege('pg_control_system()', 'EXECUTE'), pg_get_userbyid(10)
 FROM pg_roles r WHERE r.rolname = session_user
 """
 
@@ -77,7 +77,7 @@ WHERE s.name IS NOT NULL OR strpos(w.name, '.') > 0
 
 def facts(session: Session) -> Facts:
     """Read the server's facts and our account's attributes."""
-    ((version, recovering, read_only, path, pid, *account, control),) = session.rows(_FACTS)
+    ((version, recovering, read_only, path, pid, *account, control, bootstrap),) = session.rows(_FACTS)
     name, superuser, create_db, create_role, replication, bypass_rls, verifiers, signals = account
     identifier = session.rows("SELECT system_identifier::text FROM pg_control_system()") if control else []
     return Facts(
@@ -98,6 +98,7 @@ def facts(session: Session) -> Facts:
             signals_sessions=signals,
         ),
         # A pooler makes up the number of the process, and drops or overwrites what we pinned.
+        bootstrap=bootstrap,
         pooler=pid != session.backend_pid or path != "pg_catalog",
     )
 

@@ -32,7 +32,7 @@ SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.
        d.datconnlimit, d.datistemplate, d.datallowconn,
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
             THEN pg_database_size(d.oid) END,
-       s.count, s.protected
+       s.count, s.protected, d.oid::bigint
 FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace
 CROSS JOIN LATERAL (
     SELECT count(*) AS count,
@@ -80,10 +80,11 @@ SELECT pg_get_userbyid(a.defaclrole), n.nspname,
        CASE a.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions'
                             WHEN 'T' THEN 'types' END,
        CASE WHEN x.grantee = 0 THEN 'public' ELSE pg_get_userbyid(x.grantee) END,
-       array_agg(x.privilege_type), coalesce(array_agg(x.privilege_type) FILTER (WHERE x.is_grantable), '{}')
+       array_agg(x.privilege_type), coalesce(array_agg(x.privilege_type) FILTER (WHERE x.is_grantable), '{}'),
+       a.oid::bigint
 FROM pg_default_acl a JOIN pg_namespace n ON n.oid = a.defaclnamespace CROSS JOIN LATERAL aclexplode(a.defaclacl) x
 WHERE a.defaclobjtype IN ('r', 'S', 'f', 'T')
-GROUP BY 1, 2, 3, 4
+GROUP BY 1, 2, 3, 4, a.oid
 """
 
 
@@ -115,8 +116,8 @@ def _lacks(state: ServerState, wanted: WantedExtension) -> bool:
 
 
 def _database(row: tuple[Any, ...]) -> Database:
-    *fields, count, protected = row
-    return replace(Database(*fields), sessions=Sessions(count, frozenset(protected)))
+    *fields, count, protected, oid = row
+    return replace(Database(*fields), sessions=Sessions(count, frozenset(protected)), oid=oid)
 
 
 def _look_into(database: Database, inside: Callable[[str], Reader]) -> Database:
@@ -142,8 +143,8 @@ def _content(session: Reader) -> DatabaseContent:
 def default_acls(session: Reader) -> tuple[DefaultAcl, ...]:
     """Read who gets what by default, in the database of SESSION."""
     return tuple(
-        DefaultAcl(grantor, schema, kind, grantee, frozenset(privileges), frozenset(grantable))
-        for grantor, schema, kind, grantee, privileges, grantable in session.rows(_DEFAULT_ACLS)
+        DefaultAcl(grantor, schema, kind, grantee, frozenset(privileges), frozenset(grantable), oid)
+        for grantor, schema, kind, grantee, privileges, grantable, oid in session.rows(_DEFAULT_ACLS)
     )
 
 

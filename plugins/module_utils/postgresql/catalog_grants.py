@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     acls,
     catalog_databases,
@@ -134,10 +134,11 @@ FROM unnest(%(oids)s::oid[], %(who)s::text[], %(cols)s::text[]) o (oid, who, col
 def read_into(state: ServerState, reader: Reader, wanted: Wanted, inside: Callable[[str], Reader]) -> None:
     """Read what is WANTED of access control lists, anew, into STATE. INSIDE gives a session in a database."""
     asked: dict[str, set[Target]] = {name: set() for name in wanted.default_acls}
-    grantees: dict[str, set[str]] = {name: set() for name in wanted.default_acls}
+    # What everybody may do, a role may do as well.
+    grantees: dict[str, set[str]] = {name: {PUBLIC} for name in wanted.default_acls}
     for grantee, target in wanted.acls:
         asked.setdefault(target.database, set()).add(target)
-        grantees.setdefault(target.database, set()).add(grantee)
+        grantees.setdefault(target.database, {PUBLIC}).add(grantee)
     if not asked:
         return
     rows = reader.rows(_DATABASES, {"names": sorted(asked)})
@@ -176,8 +177,7 @@ def _look_into(
     database.problem = None
     try:
         if not enterable:
-            text = f"database {name} takes no connections (allow_connections), so nobody can look into it"
-            raise DbopsError(Reason.DEPENDENCY_NOT_READY, text)
+            raise acls.shut(name)
         session = inside(name)
         objects = _objects(session, asked, grantees)
         acls.put(database, objects, asked, grantees)

@@ -8,6 +8,7 @@ database_content.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
@@ -20,6 +21,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Keyword,
     Literal,
     Statement,
+)
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    effects_databases,
+    effects_roles,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_content import (
@@ -130,13 +135,17 @@ def _plan_drop(desired: DesiredDatabase, existing: Database, state: ServerState,
     force = desired.end_sessions and (existing.sessions.count > 0 or state.facts.admin.superuser)
     template = "DROP DATABASE IF EXISTS {} WITH (FORCE)" if force else "DROP DATABASE IF EXISTS {}"
     drop = Statement(template, name)
-    steps.append(Step(Action.DROP, target, drop, before=existing.name, destructive=True, transactional=False))
+    effect = partial(effects_databases.drop, name=existing.name)
+    steps.append(
+        Step(Action.DROP, target, drop, before=existing.name, destructive=True, transactional=False, effect=effect)
+    )
     steps = acting_as([existing.owner], steps, state)
     beside = (memory.get(MEMORY) or {}).get("made", {}).get("beside")
     if beside and beside in state.role_names:
         # Made for what init_sql made, and for nothing else.
         drop_role = Statement("DROP ROLE {}", Identifier(beside))
-        steps.append(Step(Action.DROP, f"role {beside}", drop_role, destructive=True))
+        effect = partial(effects_roles.drop, name=beside)
+        steps.append(Step(Action.DROP, f"role {beside}", drop_role, destructive=True, effect=effect))
     return Plan(
         steps=steps,
         differences=[Difference("exists", "false", "true", destructive=True)],
@@ -227,18 +236,20 @@ def _plan_settings(desired: DesiredDatabase, existing: Database, plan: Plan) -> 
     opening: list[Step] = []
     closing: list[Step] = []
     target, name = f"database {existing.name}", Identifier(existing.name)
-    for field, template, wanted, actual in (
-        ("allowConnections", "ALTER DATABASE {} ALLOW_CONNECTIONS {}", desired.allow_connections,
+    for field, option, template, wanted, actual in (
+        ("allowConnections", "allow_connections", "ALTER DATABASE {} ALLOW_CONNECTIONS {}", desired.allow_connections,
          existing.allow_connections),
-        ("connectionLimit", "ALTER DATABASE {} CONNECTION LIMIT {}", desired.connection_limit,
+        ("connectionLimit", "connection_limit", "ALTER DATABASE {} CONNECTION LIMIT {}", desired.connection_limit,
          existing.connection_limit),
-        ("isTemplate", "ALTER DATABASE {} IS_TEMPLATE {}", desired.is_template, existing.is_template),
+        ("isTemplate", "is_template", "ALTER DATABASE {} IS_TEMPLATE {}", desired.is_template, existing.is_template),
     ):  # fmt: skip
         if wanted is None or wanted == actual:
             continue
         plan.differences.append(Difference(field, _text(wanted), _text(actual)))
         value = Keyword(str(wanted).upper()) if isinstance(wanted, bool) else Literal(wanted)
-        step = Step(Action.ALTER, target, Statement(template, name, value), before=actual, after=wanted)
+        effect = partial(effects_databases.alter, name=existing.name, options={option: wanted})
+        statement = Statement(template, name, value)
+        step = Step(Action.ALTER, target, statement, before=actual, after=wanted, effect=effect)
         opens = (field == "allowConnections" and wanted) or (field == "connectionLimit" and actual == 0)
         (opening if opens else closing).append(step)
     return opening, closing
@@ -262,7 +273,8 @@ def _plan_owner(desired: DesiredDatabase, existing: Database, state: ServerState
     plan.differences.append(Difference("owner", desired.owner, existing.owner, destructive=True))
     statement = Statement("ALTER DATABASE {} OWNER TO {}", Identifier(existing.name), Identifier(desired.owner))
     target = f"database {existing.name}"
-    return [Step(Action.ALTER, target, statement, before=existing.owner, after=desired.owner)]
+    effect = partial(effects_databases.give, name=existing.name, owner=desired.owner)
+    return [Step(Action.ALTER, target, statement, before=existing.owner, after=desired.owner, effect=effect)]
 
 
 def _plan_tablespace(desired: DesiredDatabase, existing: Database, state: ServerState, plan: Plan) -> list[Step]:
@@ -296,6 +308,7 @@ def _plan_tablespace(desired: DesiredDatabase, existing: Database, state: Server
             before=existing.tablespace,
             after=desired.tablespace,
             transactional=False,
+            effect=partial(effects_databases.alter, name=existing.name, options={"tablespace": desired.tablespace}),
         )
     )
     return acting_as([existing.owner], steps, state)

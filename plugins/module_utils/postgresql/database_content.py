@@ -8,12 +8,14 @@ All steps run in the database itself and in one transaction, so a failing one le
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase, Schema
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_databases
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_extensions import (
     plan_extensions,
@@ -66,12 +68,18 @@ def _plan_present(schema: Schema, work: Work) -> None:
         if schema.owner:
             create = Statement("CREATE SCHEMA {} AUTHORIZATION {}", name, Identifier(schema.owner))
         roles = (schema.owner,) if schema.owner else ()
-        work.add(Action.CREATE, target, create, roles=roles, after=schema.owner)
+        owner = schema.owner or work.state.facts.admin.name
+        effect = partial(effects_databases.make_schema, database=work.database, name=schema.name, owner=owner)
+        work.add(Action.CREATE, target, create, roles=roles, after=schema.owner, effect=effect)
         work.differs("schemas.missing", schema.name, "")
-        work.plan.makes = True
     elif schema.owner and work.real_role(schema.owner) != work.real_role(actual):
         alter = Statement("ALTER SCHEMA {} OWNER TO {}", name, Identifier(schema.owner))
-        work.add(Action.ALTER, target, alter, roles=(actual, schema.owner), before=actual, after=schema.owner)
+        give = partial(
+            effects_databases.give_schema, database=work.database, name=schema.name, before=actual, owner=schema.owner
+        )
+        work.add(
+            Action.ALTER, target, alter, roles=(actual, schema.owner), before=actual, after=schema.owner, effect=give
+        )
         work.differs(f"schemas.{schema.name}.owner", schema.owner, actual, destructive=True)
 
 
@@ -90,5 +98,14 @@ def _plan_absent(schema: Schema, desired: DesiredDatabase, work: Work) -> None:
     template = "DROP SCHEMA {} CASCADE" if schema.cascade else "DROP SCHEMA {}"
     owner = work.content.schemas[schema.name]
     statement = Statement(template, Identifier(schema.name))
-    work.add(Action.DROP, f"schema {schema.name}", statement, roles=(owner,), before=owner, destructive=True)
+    effect = partial(effects_databases.drop_schema, database=work.database, name=schema.name, owner=owner)
+    work.add(
+        Action.DROP,
+        f"schema {schema.name}",
+        statement,
+        roles=(owner,),
+        before=owner,
+        destructive=True,
+        effect=effect,
+    )
     work.differs("schemas.extra", "", schema.name, destructive=True)

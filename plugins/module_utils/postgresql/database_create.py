@@ -6,6 +6,9 @@ Called by database.py; pure. What can be known of why the server would refuse is
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -18,7 +21,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_databases, versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as, acts_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_content import (
     declares_content,
@@ -35,6 +38,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
     DatabaseContent,
     Extension,
     ServerState,
+    Sessions,
 )
 
 
@@ -63,14 +67,21 @@ def plan_create(desired: DesiredDatabase, state: ServerState) -> Plan:
     elif desired.owner:
         # The membership is taken, used and put back in one transaction, which CREATE DATABASE cannot be part of.
         give = Statement("ALTER DATABASE {} OWNER TO {}", Identifier(desired.name), Identifier(desired.owner))
-        step = Step(Action.ALTER, f"database {desired.name}", give, before=admin.name, after=desired.owner)
+        effect = partial(effects_databases.give, name=desired.name, owner=desired.owner)
+        step = Step(
+            Action.ALTER, f"database {desired.name}", give, before=admin.name, after=desired.owner, effect=effect
+        )
         steps = acting_as([desired.owner], [step], state)
     plan = Plan(creates=True, differences=[Difference("exists", "true", "false")])
     # What the steps after it say is then a guess.
     unknown = declares_content(desired) and template.content is None and template.name != "template0"
-    plan.steps = [_create_step(desired, options, look_again=unknown), *steps]
+    content = template.content or _empty_content(template, state)
+    # The owner may come later, as may what would keep us out.
+    made = replace(_made(desired, template), owner=admin.name if steps else owner, content=content)
     if declares_content(desired):
-        content = template.content or _empty_content(template, state)
+        made = replace(made, allow_connections=True, connection_limit=made.connection_limit or -1)
+    plan.steps = [_create_step(desired, options, made, template.name, look_again=unknown), *steps]
+    if declares_content(desired):
         plan_content(desired, database_owner=owner, content=content, state=state, memory={}, plan=plan)
     plan.steps += acting_as([owner], later, state)
     return plan
@@ -169,22 +180,53 @@ def _settings(desired: DesiredDatabase, options: list[Part], *, at_once: bool) -
             options.append(Statement("CONNECTION LIMIT {}", limit))
         else:
             statement = Statement("ALTER DATABASE {} CONNECTION LIMIT {}", name, limit)
-            later.append(Step(Action.ALTER, target, statement, before=-1, after=0))
+            effect = partial(effects_databases.alter, name=desired.name, options={"connection_limit": 0})
+            later.append(Step(Action.ALTER, target, statement, before=-1, after=0, effect=effect))
     if desired.allow_connections is False:
         if at_once:
             options.append(Statement("ALLOW_CONNECTIONS FALSE"))
         else:
             statement = Statement("ALTER DATABASE {} ALLOW_CONNECTIONS {}", name, Keyword("FALSE"))
-            later.append(Step(Action.ALTER, target, statement, before=True, after=False))
+            effect = partial(effects_databases.alter, name=desired.name, options={"allow_connections": False})
+            later.append(Step(Action.ALTER, target, statement, before=True, after=False, effect=effect))
     return later
 
 
-def _create_step(desired: DesiredDatabase, options: list[Part], *, look_again: bool) -> Step:
+def _made(desired: DesiredDatabase, template: Database) -> Database:
+    """Give the database as it will be observed."""
+    return replace(
+        template,
+        name=desired.name,
+        encoding=encoding_name(desired.encoding or "") or template.encoding,
+        lc_collate=desired.lc_collate or template.lc_collate,
+        lc_ctype=desired.lc_ctype or template.lc_ctype,
+        tablespace=desired.tablespace or template.tablespace,
+        connection_limit=-1 if desired.connection_limit is None else desired.connection_limit,
+        is_template=bool(desired.is_template),
+        allow_connections=desired.allow_connections is not False,
+        size_bytes=None,
+        sessions=Sessions(),
+        content_problem=None,
+        oid=0,
+    )
+
+
+def _create_step(
+    desired: DesiredDatabase, options: list[Part], made: Database, template: str, *, look_again: bool
+) -> Step:
     statement = Statement("CREATE DATABASE {}", Identifier(desired.name))
     if options:
         statement = Statement("CREATE DATABASE {} {}", Identifier(desired.name), Joined(options, " "))
     target = f"database {desired.name}"
-    return Step(Action.CREATE, target, statement, after=desired.name, transactional=False, look_again=look_again)
+    return Step(
+        Action.CREATE,
+        target,
+        statement,
+        after=desired.name,
+        transactional=False,
+        look_again=look_again,
+        effect=partial(effects_databases.make, database=made, template=template),
+    )
 
 
 def _empty_content(template: Database, state: ServerState) -> DatabaseContent:

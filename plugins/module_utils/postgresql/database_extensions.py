@@ -8,7 +8,9 @@ before anything is sent.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase, Extension
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action
@@ -21,6 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_databases
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import state as observed
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_work import Work
 
@@ -70,7 +73,15 @@ def _plan_removal(extension: Extension, work: Work) -> None:
     template = "DROP EXTENSION {} CASCADE" if extension.cascade else "DROP EXTENSION {}"
     statement = Statement(template, Identifier(extension.name))
     target = f"extension {extension.name}"
-    work.add(Action.DROP, target, statement, roles=(installed.owner,), before=installed.version, destructive=True)
+    work.add(
+        Action.DROP,
+        target,
+        statement,
+        roles=(installed.owner,),
+        before=installed.version,
+        destructive=True,
+        effect=_effect(extension.name, None, work),
+    )
     work.differs("extensions.extra", "", extension.name, destructive=True)
 
 
@@ -93,7 +104,9 @@ def _plan_installation(extension: Extension, declared: Mapping[str, Extension], 
         statement = Statement("CREATE EXTENSION {} {}", Identifier(extension.name), Joined(clauses, " "))
     target = f"extension {extension.name}"
     after = extension.version or available.default_version
-    work.add(Action.CREATE, target, statement, roles=_creators(schema, version, work), after=after)
+    made = observed.Extension(after, schema or version.schema or "", work.state.facts.admin.name)
+    roles, effect = _creators(schema, version, work), _effect(extension.name, made, work)
+    work.add(Action.CREATE, target, statement, roles=roles, after=after, effect=effect)
     work.differs("extensions.missing", extension.name, "")
 
 
@@ -140,6 +153,7 @@ def _plan_version(extension: Extension, installed: observed.Extension, work: Wor
         roles=(installed.owner,),
         before=installed.version,
         after=extension.version,
+        effect=_effect(extension.name, replace(installed, version=extension.version), work),
     )
     work.differs(f"extensions.{extension.name}.version", extension.version, installed.version)
 
@@ -177,8 +191,13 @@ def _plan_schema(extension: Extension, installed: observed.Extension, schemas: s
         roles=(installed.owner, *((owner,) if owner else ())),
         before=installed.schema,
         after=extension.schema,
+        effect=_effect(extension.name, replace(installed, schema=extension.schema), work),
     )
     work.differs(name, extension.schema, installed.schema)
+
+
+def _effect(name: str, extension: observed.Extension | None, work: Work) -> Callable[[observed.ServerState], None]:
+    return partial(effects_databases.set_extension, database=work.database, name=name, extension=extension)
 
 
 def _available(name: str, work: Work) -> observed.AvailableExtension:

@@ -6,6 +6,7 @@ Made by database_content.py and handed to database_extensions.py and default_pri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class Work:
         before: Any = None,
         after: Any = None,
         destructive: bool = False,
+        effect: Callable[[ServerState], None] | None = None,
     ) -> None:
         """Add a step in the database that needs the rights of ROLES and of the database's owner."""
         self.roles += [self.database_owner, *(self.real_role(role) for role in roles)]
@@ -53,6 +55,7 @@ class Work:
                 after=after,
                 destructive=destructive,
                 database=self.database,
+                effect=effect,
             )
         )
 

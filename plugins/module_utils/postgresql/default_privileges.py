@@ -9,7 +9,8 @@ https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
@@ -27,6 +28,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_defaults
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DefaultAcl
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_work import Work
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import DefaultKey
@@ -114,6 +116,12 @@ def difference(change: Change) -> Difference:
     return Difference("defaultPrivileges.extra", "", change.text, destructive=True)
 
 
+def effect(change: Change) -> Callable[[ServerState], None]:
+    """Give what notes a change in the state."""
+    changed = effects_defaults.grant if change.action is Action.GRANT else effects_defaults.revoke
+    return partial(changed, key=change.key, privileges=change.privileges)
+
+
 def plan_default_privileges(desired: DesiredDatabase, memory: Mapping[str, Any], work: Work) -> None:
     """Add to WORK what must be granted and revoked, and to its plan what the ledger is to remember."""
     wanted = _wanted(desired.default_privileges or (), work)
@@ -125,7 +133,14 @@ def plan_default_privileges(desired: DesiredDatabase, memory: Mapping[str, Any],
             continue
         grants = change.action is Action.GRANT
         what = f"default privileges on {change.key}"
-        work.add(change.action, what, statement(change), roles=(change.key.grantor,), destructive=not grants)
+        work.add(
+            change.action,
+            what,
+            statement(change),
+            roles=(change.key.grantor,),
+            destructive=not grants,
+            effect=effect(change),
+        )
         work.plan.differences.append(difference(change))
     if wanted:
         work.plan.applied[FIELD] = to_ledger(wanted)

@@ -9,10 +9,12 @@ https://www.postgresql.org/docs/current/catalog-pg-shdepend.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import dependencies_grants
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import CatalogKey
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Dependencies,
     OwnedObject,
@@ -27,8 +29,9 @@ _LISTED = 100
 _COUNTS = """
 SELECT r.rolname, coalesce(d.datname, ''),
        s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass), count(*),
-       coalesce(array_agg(DISTINCT coalesce(owner.rolname, ''))
-                FILTER (WHERE s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass), '{}')
+       array_agg(s.classid::regclass::text), array_agg(s.objid::bigint),
+       array_agg(CASE WHEN s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass
+                      THEN coalesce(owner.rolname::text, '') END)
 FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid LEFT JOIN pg_database d ON d.oid = s.dbid
 LEFT JOIN pg_shdepend o ON s.deptype = 'a' AND o.deptype = 'o' AND o.refclassid = 'pg_authid'::regclass
   AND (o.dbid, o.classid, o.objid) = (s.dbid, s.classid, s.objid) AND o.objsubid = 0
@@ -49,6 +52,13 @@ FROM (SELECT s.classid, s.objid, s.objsubid
 ORDER BY 3, 1, 2
 """
 
+_OF_DATABASE_OWNER = """
+SELECT n.oid::bigint, CASE WHEN d.datdba = 10 THEN '' ELSE pg_get_userbyid(d.datdba) END
+FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner AND r.rolname = 'pg_database_owner'
+JOIN pg_database d ON d.datname = current_database()
+WHERE n.oid = ANY(%s::bigint[])
+"""
+
 _SESSIONS = "SELECT usename, count(*) FROM pg_stat_activity WHERE usename = ANY(%s) GROUP BY 1"
 
 
@@ -64,7 +74,7 @@ def read(
         return {}
     sessions = dict(reader.rows(_SESSIONS, [wanted]))
     found = {name: Dependencies() for name in wanted}
-    for name, database, owned, count, owners in reader.rows(_COUNTS, [wanted]):
+    for name, database, owned, count, *on in reader.rows(_COUNTS, [wanted]):
         one = found[name]
         if owned:
             listed = _names(name, database, count, reader, inside)
@@ -76,10 +86,27 @@ def read(
         else:
             found[name] = replace(
                 one,
-                privileges_in={**one.privileges_in, database: frozenset(owners)},
+                privileges={**one.privileges, database: _privileges(database, *on, inside)},
                 passed_on={**one.passed_on, database: _passed_on(name, database, reader, inside)},
             )
     return {name: replace(roles[name], dependencies=found[name], sessions=sessions.get(name, 0)) for name in wanted}
+
+
+def _privileges(
+    database: str, catalogs: list[str], numbers: list[int], owners: list[str | None], inside: Callable[[str], Reader]
+) -> dict[CatalogKey, str | None]:
+    found: dict[CatalogKey, str | None] = {}
+    for catalog, number, owner in zip(catalogs, numbers, owners, strict=True):
+        # A default is of its own maker as well, and names it once more.
+        had = found.get((catalog, number))
+        found[catalog, number] = owner if had is None else had
+    unknown = {number for (catalog, number), owner in found.items() if catalog == "pg_namespace" and owner == ""}
+    if unknown:
+        # Nothing is noted of pg_database_owner, a role of the system, which is whoever owns the database.
+        with suppress(DbopsError):
+            rows = inside(database).rows(_OF_DATABASE_OWNER, [sorted(unknown)])
+            found |= {("pg_namespace", number): owner for number, owner in rows}
+    return found
 
 
 def owners(role: Role) -> set[str]:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, Change
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as, can_act_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_statements import (
-    Change,
     Name,
     in_names,
     sentences,
@@ -92,13 +91,27 @@ def plan(role: str, passed_on: Iterable[PassedOn], database: str | None, state: 
             )
             raise DbopsError(Reason.PRIVILEGE_MISSING, text)
         key = (one.type, one.schema, one.name, one.arguments)
-        there = objects.setdefault(key, AclObject(one.type, one.schema, one.name, "", arguments=one.arguments))
+        there = objects.setdefault(key, _known(one, database, state))
         name = Name((one.grantor,), one.grantor)
         those = changes.setdefault(one.grantee, [])
-        those += [(Change(there, one.column, privilege), name) for privilege in sorted(one.privileges)]
+        those += [
+            (Change(there, one.column, privilege, grantor=one.grantor), name) for privilege in sorted(one.privileges)
+        ]
     found = [
         sentence
         for grantee, those in changes.items()
         for sentence in sentences(Action.REVOKE, those, grantee, database, cascade=True)
     ]
     return acting_as([name for one in found for name in one.name.roles], in_names(found, database), state)
+
+
+def _known(one: PassedOn, database: str | None, state: ServerState) -> AclObject:
+    """Give the object as it was observed, or what is known of it."""
+    there = state.acls.get(database or one.name)
+    found = None
+    if there and one.type == "database":
+        found = there.database
+    elif there:
+        those = there.objects.get((one.type, one.schema), {}).values()
+        found = next((had for had in those if (had.name, had.arguments) == (one.name, one.arguments)), None)
+    return found or AclObject(one.type, one.schema, one.name, "", arguments=one.arguments)

@@ -19,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     declared,
     default_privileges,
+    effects_acls,
     grant_items,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
@@ -101,7 +102,7 @@ def _needed(items: grant_items.Items, desired: DesiredGrant, state: ServerState)
     for target in grant_items.implied(desired.grants):
         there = state.acls.get(target.database)
         schema = there.schema(target.schema) if there else None
-        if there is None or schema is None or "USAGE" not in schema.effective.get((grantee, ""), ()):
+        if there is None or schema is None or not effects_acls.may(state, grantee, schema, "USAGE"):
             continue
         others = {word: option for word, option in items[target].items() if word != "USAGE"}
         rest = {one: rights for one, rights in items.items() if _place(one) == _place(target)} | {target: others}
@@ -266,6 +267,7 @@ class _Planning:
                 default_privileges.statement(change),
                 destructive=not grants,
                 database=database,
+                effect=default_privileges.effect(change),
             )
             found.append(Sentence(step, Name((change.key.grantor,))))
         return found

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Grant
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import grant_items
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, DatabaseAcls
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, Change, DatabaseAcls
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Items, Target
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_statements import Change
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PRIVILEGES, ordered
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import ServerState
 

@@ -9,12 +9,17 @@ owners, or by a grant option of our own; where neither is to be had, that is sai
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclEntry, AclObject, DatabaseAcls
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import (
+    AclEntry,
+    AclObject,
+    Change,
+    DatabaseAcls,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as, can_act_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_compare import (
     FIELD,
@@ -23,7 +28,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Items, Target, within
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_statements import (
-    Change,
     Name,
     Sentence,
     in_names,
@@ -95,7 +99,7 @@ class Work:
             if name is None:
                 refused.append(change)
             else:
-                possible.append((change, name))
+                possible.append((replace(change, grantor=self._grantor(change, name)), name))
         if refused:
             self._refuse(there, refused)
         return [
@@ -112,18 +116,28 @@ class Work:
             return Name((owner, *self._for_schema(there, one)))
         return Name() if self._passes_on(change) else None
 
+    def _grantor(self, change: Change, name: Name) -> str:
+        """Give whom the object's list will name: the owner, for whoever has the owner's rights."""
+        holders = self._option_holders(change)
+        return change.object.owner if name.roles or not holders else holders[0]
+
     def _passes_on(self, change: Change) -> bool:
         """Whether this account has the grant option for a privilege, by itself or by roles that it inherits."""
+        return bool(self._option_holders(change))
+
+    def _option_holders(self, change: Change) -> list[str]:
+        """Give in whose name this account could pass a privilege on, itself first."""
         admin, options = self.state.facts.admin, change.object.options
         if change.column and change.option:
             # The server asks for an option on the column itself, and takes one on the table for none.
-            return False
+            return []
         # Who passed it on cannot be given it back.
         grantee = self.giving.grantee
         passed = change.object.passed_on.get(grantee, ())
         back = {one.grantee for one in passed if change.option and change.privilege in one.privileges}
         roles = {admin.name, *admin.inherits} - {grantee, *back}
-        return any(change.privilege in options[role] for role in options if role in roles)
+        holders = [role for role in options if role in roles and change.privilege in options[role]]
+        return sorted(holders, key=lambda role: role != admin.name)
 
     def _for_schema(self, there: DatabaseAcls, one: AclObject) -> tuple[str, ...]:
         """Give the owner of a schema whose content we may not name otherwise."""
@@ -189,7 +203,7 @@ class Work:
                 name = self._taker(there, change.object, entry, change)
                 if name is None:
                     continue
-                possible.append((change, name))
+                possible.append((replace(change, grantor=entry.grantor), name))
                 again += [(one, name) for one in self._wiped(change, entry.grantor, gone)]
         found: list[Sentence] = []
         for database, those in _by_session(there, possible).items():
@@ -254,7 +268,7 @@ class Work:
                 continue
             option = change.privilege in entry.grantable and (*key, True) not in gone
             if option or not change.option:
-                yield Change(change.object, entry.column, change.privilege, option)
+                yield Change(change.object, entry.column, change.privilege, option, grantor)
 
     def _differ(self, there: DatabaseAcls, lacking: Sequence[Change], extra: Sequence[Change]) -> None:
         """Add a difference for each object, named as the API does."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
@@ -21,7 +21,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_acls
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, Change
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PUBLIC, ordered
 
 _WORDS = {
@@ -41,16 +42,6 @@ _TEMPLATES = {
     (Action.REVOKE, False): "REVOKE {} ON {} {} FROM {}",
     (Action.REVOKE, True): "REVOKE GRANT OPTION FOR {} ON {} {} FROM {}",
 }
-
-
-@dataclass(frozen=True)
-class Change:
-    """One privilege on one object, or on a column of it. `option`: together with, or only, the right to pass it on."""
-
-    object: AclObject
-    column: str
-    privilege: str
-    option: bool = False
 
 
 class Name(NamedTuple):
@@ -81,7 +72,10 @@ def sentences(
     CASCADE: what the grantee has passed on goes as well.
     """
     objects: dict[int, tuple[AclObject, dict[tuple[Name, bool, bool], dict[str, list[str]]]]] = {}
+    by_place: dict[tuple[int, str, str, bool, Name], list[Change]] = {}
     for change, name in changes:
+        place = (id(change.object), change.column, change.privilege, change.option, name)
+        by_place.setdefault(place, []).append(change)
         _ignored, groups = objects.setdefault(id(change.object), (change.object, {}))
         of_columns = bool(change.column)
         privileges = groups.setdefault((name, change.option, of_columns), {})
@@ -103,9 +97,23 @@ def sentences(
                 Keyword("PUBLIC") if grantee == PUBLIC else Identifier(grantee),
             )
             target = _target(action, [word for word, _ignored in what], kind, some, grantee, option=option)
-            destructive = action is Action.REVOKE
+            revokes = action is Action.REVOKE
+            those_changes = [
+                change
+                for one in some
+                for word, columns in what
+                for column in columns
+                for change in by_place[id(one), column, word, option, name]
+            ]
+            effect = partial(effects_acls.revoke, cascade=cascade) if revokes else effects_acls.grant
             step = Step(
-                action, target, statement, destructive=destructive, database=database, changes=changes_something
+                action,
+                target,
+                statement,
+                destructive=revokes,
+                database=database,
+                changes=changes_something,
+                effect=partial(effect, grantee=grantee, database=database or "", changes=those_changes),
             )
             yield Sentence(step, name)
 

@@ -12,7 +12,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds impor
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
     access,
     database,
-    database_predict,
     default_privileges,
     grant,
     instance,
@@ -44,7 +43,7 @@ KINDS: dict[str, Kind] = {
         plan=user.plan,
         observed=lambda desired, state: role_attributes.observed(desired.name, state),
         exists=lambda desired, state: desired.name in state.role_names,
-        predict=role_attributes.predict,
+        predict=lambda _desired, _state: None,
     ),
     "database_role": Kind(
         thing="role",
@@ -52,7 +51,7 @@ KINDS: dict[str, Kind] = {
         plan=role.plan,
         observed=role.observed,
         exists=lambda desired, state: desired.name in state.role_names,
-        predict=role_attributes.predict,
+        predict=lambda _desired, _state: None,
     ),
     "database_grant": Kind(
         thing="grant",
@@ -70,7 +69,7 @@ KINDS: dict[str, Kind] = {
         plan=database.plan,
         observed=database.observed,
         exists=lambda desired, state: desired.name in state.databases,
-        predict=database_predict.predict,
+        predict=lambda _desired, _state: None,
     ),
 }
 """The rows; core.order says which come first."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredRole, DesiredUser
@@ -22,7 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_roles, versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Membership, Role, ServerState
 
@@ -72,7 +73,8 @@ class Memberships:
         if role not in self.state.role_names:
             text = f"the role {role!r}, which {self.member} is to be a member of, does not exist"
             raise DbopsError(Reason.DEPENDENCY_NOT_READY, text, field=self.option)
-        if (self.member, role) in self.state.circles:
+        reached = effects_roles.reaches(self.state, role, self.member, inherited=False)
+        if reached or (self.member, role) in self.state.circles:
             text = f"{role} is a member of {self.member} already, directly or not; memberships cannot go in a circle"
             raise DbopsError(Reason.INVALID_SPEC, text, field=self.option)
         require_admin_option(role, self.state, field=self.option)
@@ -81,7 +83,8 @@ class Memberships:
             option = Keyword(str(self.inherit).upper())
             template = "GRANT {} TO {} WITH INHERIT {}, SET TRUE"
             statement = Statement(template, Identifier(role), Identifier(self.member), option)
-        step = Step(Action.GRANT, f"role {role} to {self.member}", statement)
+        effect = partial(effects_roles.join, member=self.member, role=role, inherit=self.inherit)
+        step = Step(Action.GRANT, f"role {role} to {self.member}", statement, effect=effect)
         self.plan.add(step, Difference(f"{self.field}.missing", role, ""))
 
     def make_plain(self, role: str) -> None:
@@ -116,7 +119,8 @@ class Memberships:
             require_admin_option(row.role, self.state, field=self.option)
         what = f"{option} option on role {row.role}" if option else f"role {row.role}"
         statement = Statement(template, *arguments)
-        step = Step(Action.REVOKE, f"{what} from {self.member}", statement, destructive=option is None)
+        effect = partial(effects_roles.leave, member=self.member, row=row, option=option)
+        step = Step(Action.REVOKE, f"{what} from {self.member}", statement, destructive=option is None, effect=effect)
         field = f"{self.field}.{row.role}.{option}" if option else f"{self.field}.extra"
         self.plan.add(step, Difference(field, "", "true" if option else row.role, destructive=option is None))
 

@@ -75,7 +75,7 @@ class Observing:
         )
         if wanted.databases:
             catalog_databases.read_into(state, main, wanted, self.inside, self.ours())
-        wanted = self._with_asked(objects, wanted)
+        wanted = self._with_asked(objects, _with_templates(objects, wanted, state))
         catalog_grants.read_into(state, main, wanted, self.inside)
         self._note(objects, state)
         self._read_declarations(wanted, book)
@@ -89,6 +89,14 @@ class Observing:
                 self._try_password(user, state)
         # Somebody may have made and recorded one while we looked: then it has an entry as well, and not only exists.
         self._read_entries([one for one in objects if one.owner_record and _thing(one) not in entries], book, entries)
+
+    def foresee(self, entry: Entry) -> None:
+        """Take an entry for what the ledger says of one declaration."""
+        for known in self._recorded.values():
+            known.pop((entry.kind, entry.name), None)
+        for grantee in declared.recorded_grantees(entry) if entry.state != "absent" else ():
+            if grantee in self._recorded:
+                self._recorded[grantee][entry.kind, entry.name] = entry
 
     def look_again(self, database: str, state: ServerState, main: Reader) -> None:
         """Read anew what was asked of the content of a DATABASE, which a script has changed."""
@@ -201,6 +209,21 @@ class Observing:
         undecided = role and role.verifier is None and user.present and user.password
         if role and undecided and user.password and user.update_password == "always":  # noqa: S105 (no password)
             state.roles[user.name] = replace(role, password_matches=logins.matches(self.connector, role, user))
+
+
+def _with_templates(objects: Sequence[Desired], wanted: Wanted, state: ServerState) -> Wanted:
+    """What is asked about the content of a database that is still to be made is asked of its template as well."""
+    made = {one.name: one for one in objects if isinstance(one, DesiredDatabase) and one.present}
+    acls: set[tuple[str, Target]] = set()
+    for grantee, target in wanted.acls:
+        name, seen = target.database, set[str]()
+        while name in made and name not in state.databases and name not in seen:
+            seen.add(name)
+            name = made[name].template or "template1"
+        new = all(schema.name != target.schema for schema in made[target.database].schemas) if seen else False
+        if new and target.type != "database" and name in state.databases:
+            acls.add((grantee, target._replace(database=name)))
+    return replace(wanted, acls=wanted.acls | acls) if acls else wanted
 
 
 def _thing(one: Desired) -> Thing | None:

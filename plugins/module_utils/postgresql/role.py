@@ -51,8 +51,8 @@ def plan(desired: DesiredRole, state: ServerState, memory: Mapping[str, Any]) ->
     items = grant_items.read(desired.grants or (), state.facts.version_number, inline=True)
     made = Plan(creates=role is None)
     role_attributes.require_creatable(role, state)
-    words, differences = role_attributes.compare(desired, role, state)
-    role_attributes.add_step(desired.name, role, words, differences, state, made)
+    compared = role_attributes.compare(desired, role, state)
+    role_attributes.add_step(desired.name, role, compared, state, made)
     if role is None and items:
         # Privileges in databases are given in other transactions than the role is made in.
         made.steps = [replace(step, look_again=True) for step in made.steps]

@@ -8,8 +8,8 @@ Called by user.py and role.py. An attribute that does not change is never mentio
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredRole, DesiredUser
@@ -23,7 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import memberships, versions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_roles, memberships, versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import check_name, quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Role, ServerState
 
@@ -42,6 +42,21 @@ NEW = Role("", False, False, False, True, False, False, False, -1, None, verifie
 _RESERVED = frozenset({"public", "none"})
 
 
+@dataclass
+class Compared:
+    """The words for CREATE or ALTER ROLE, the differences that they end, and what the role has from then on."""
+
+    words: list[Part] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, word: Part, difference: Difference, **attributes: Any) -> None:
+        """Add one attribute."""
+        self.words.append(word)
+        self.differences.append(difference)
+        self.attributes |= attributes
+
+
 def check_names(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
     """Refuse names that no role can have, and the account that manages the server."""
     check_name(desired.name, field="name")
@@ -49,19 +64,19 @@ def check_names(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
     default_role = desired.default_role if isinstance(desired, DesiredUser) else None
     joined = {"in_roles": desired.in_roles or (), "default_role": (default_role,) if default_role else ()}
     heir = () if desired.reassign_owned_to is None else (desired.reassign_owned_to,)
-    for field, names in (*joined.items(), ("reassign_owned_to", heir)):
+    for option, names in (*joined.items(), ("reassign_owned_to", heir)):
         for name in names:
-            check_name(name, field=field)
+            check_name(name, field=option)
     if desired.name.startswith("pg_") or desired.name in _RESERVED:
         text = f"{desired.name!r} is a name that PostgreSQL keeps for itself"
         raise DbopsError(Reason.ACCESS_DENIED, text, field="name")
     admin = state.facts.admin.name
     if desired.name == admin:
         raise DbopsError(Reason.ACCESS_DENIED, f"{admin!r} is the account that manages this server", field="name")
-    for field, names in joined.items():
+    for option, names in joined.items():
         if admin in names or desired.name in names:
-            text = f"{field} names {admin if admin in names else desired.name!r}, which nobody becomes a member of"
-            raise DbopsError(Reason.ACCESS_DENIED, text, field=field)
+            text = f"{option} names {admin if admin in names else desired.name!r}, which nobody becomes a member of"
+            raise DbopsError(Reason.ACCESS_DENIED, text, field=option)
 
 
 def require_creatable(role: Role | None, state: ServerState) -> None:
@@ -74,33 +89,30 @@ def require_creatable(role: Role | None, state: ServerState) -> None:
         raise DbopsError(Reason.PRIVILEGE_MISSING, text)
 
 
-def compare(
-    desired: DesiredUser | DesiredRole, role: Role | None, state: ServerState
-) -> tuple[list[Part], list[Difference]]:
-    """Give the words for CREATE or ALTER ROLE, and the differences that they end."""
+def compare(desired: DesiredUser | DesiredRole, role: Role | None, state: ServerState) -> Compared:
+    """Give what CREATE or ALTER ROLE has to say."""
     now = role or NEW
-    words: list[Part] = []
-    differences: list[Difference] = []
-    for option, keyword, field in _FLAGS:
+    found = Compared()
+    for option, keyword, name in _FLAGS:
         value = getattr(desired, option)
         if value is None or value == getattr(now, option):
             continue
         _require_attribute(option, keyword, now, state)
-        words.append(Keyword(keyword if value else f"NO{keyword}"))
         expected, actual = _text(value), _text(getattr(now, option))
-        differences.append(Difference(field, expected, actual, destructive=option == "superuser"))
-    return words, differences
+        difference = Difference(name, expected, actual, destructive=option == "superuser")
+        found.add(Keyword(keyword if value else f"NO{keyword}"), difference, **{option: value})
+    return found
 
 
 def add_step(
     name: str,
     role: Role | None,
-    words: Sequence[Part],
-    differences: Sequence[Difference],
+    compared: Compared,
     state: ServerState,
     made: Plan,
 ) -> None:
-    """Add to the plan MADE the step that creates the role or alters it by WORDS, if there is one."""
+    """Add to the plan MADE the step that creates the role or alters it, if there is one."""
+    words, differences, attributes = compared.words, compared.differences, compared.attributes
     if role and not words:
         return
     if role:
@@ -114,6 +126,9 @@ def add_step(
             Statement(template, *arguments),
             before={one.field: one.actual for one in differences} if role else None,
             after={one.field: one.expected for one in differences},
+            effect=partial(effects_roles.alter, name=name, attributes=attributes)
+            if role
+            else partial(effects_roles.make, role=replace(NEW, name=name, **attributes)),
         )
     )
     made.differences += differences if role else [Difference("exists", "true", "false")]
@@ -167,16 +182,3 @@ def observed(name: str, state: ServerState) -> dict[str, Any]:
         ]
         facts["owned_objects_count"] = role.dependencies.owned_count
     return facts
-
-
-def predict(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
-    """Note what a plan that is not applied would have made or removed."""
-    if not desired.present:
-        state.role_names -= {desired.name}
-        state.roles.pop(desired.name, None)
-        return
-    state.role_names |= {desired.name}
-    admin = state.facts.admin
-    if admin.administers is not None:
-        administers = admin.administers | {desired.name}
-        state.facts = replace(state.facts, admin=replace(admin, administers=administers))

@@ -8,11 +8,17 @@ OWNED. Nothing is ever given to somebody else unless the declaration says to who
 
 from __future__ import annotations
 
+from functools import partial
+
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Literal, Statement
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import dependencies_grants
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
+    dependencies_grants,
+    effects_databases,
+    effects_roles,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import acting_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.memberships import require_admin_option
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
@@ -42,7 +48,8 @@ def plan(role: Role | None, state: ServerState, *, reassign_owned_to: str | None
     for database in sorted(dependencies.owned_in | dependencies.privileges_in.keys(), key=lambda one: (not one, one)):
         made.steps += _clear(reassign_owned_to, role.name, database, dependencies, state)
     drop = Statement("DROP ROLE {}", Identifier(role.name))
-    made.steps.append(Step(Action.DROP, f"role {role.name}", drop, destructive=True))
+    effect = partial(effects_roles.drop, name=role.name)
+    made.steps.append(Step(Action.DROP, f"role {role.name}", drop, destructive=True, effect=effect))
     return made
 
 
@@ -84,7 +91,8 @@ def _lock(role: Role, state: ServerState, *, end_sessions: bool) -> list[Step]:
     if not role.login:
         return ending
     statement = Statement("ALTER ROLE {} NOLOGIN", Identifier(role.name))
-    return [Step(Action.ALTER, f"role {role.name}", statement, look_again=not ending), *ending]
+    effect = partial(effects_roles.alter, name=role.name, attributes={"login": False})
+    return [Step(Action.ALTER, f"role {role.name}", statement, look_again=not ending, effect=effect), *ending]
 
 
 def session_ends(role: Role, state: ServerState, *, look_again: bool) -> list[Step]:
@@ -111,6 +119,7 @@ def session_ends(role: Role, state: ServerState, *, look_again: bool) -> list[St
             transactional=False,
             changes=False,
             look_again=look_again,
+            effect=partial(effects_roles.alter, name=role.name, attributes={"sessions": 0}),
         )
     ]
 
@@ -125,7 +134,8 @@ def _clear(target: str | None, name: str, database: str, dependencies: Dependenc
         rights.append(target)
         what = f"what {name} owns{where}, to {target}"
         statement = Statement("REASSIGN OWNED BY {} TO {}", Identifier(name), Identifier(target))
-        steps.append(Step(Action.ALTER, what, statement, database=session, destructive=True))
+        effect = partial(effects_databases.reassign, database=database, name=name, owner=target)
+        steps.append(Step(Action.ALTER, what, statement, database=session, destructive=True, effect=effect))
     owners = dependencies.privileges_in.get(database, frozenset())
     if "" in owners and not state.facts.admin.superuser:
         text = (
@@ -136,7 +146,8 @@ def _clear(target: str | None, name: str, database: str, dependencies: Dependenc
     # What a role owns has been given away before, or there is nothing: see the module's beginning.
     statement = Statement("DROP OWNED BY {}", Identifier(name))
     what = f"privileges of {name}{where}"
-    steps.append(Step(Action.REVOKE, what, statement, database=session, destructive=True))
+    clear = partial(effects_databases.drop_owned, database=database, name=name)
+    steps.append(Step(Action.REVOKE, what, statement, database=session, destructive=True, effect=clear))
     # Without superuser only an object's owner can take back what is held on it.
     steps = acting_as([*rights, *sorted(owners - {""})], steps, state)
     return steps + dependencies_grants.plan(name, dependencies.passed_on.get(database, ()), session, state)

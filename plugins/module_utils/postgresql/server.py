@@ -174,6 +174,11 @@ class Server:
         self.require_ledger().record(entry)
         self.entries[entry.kind, entry.name] = entry
 
+    def foresee(self, entry: Entry) -> None:
+        """Take ENTRY for what the ledger says."""
+        self.entries[entry.kind, entry.name] = entry
+        self._observing.foresee(entry)
+
     @contextlib.contextmanager
     def script_session(
         self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]

@@ -8,6 +8,7 @@ so it is split here as the server splits it, and set as a list.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -18,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Literal,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_roles
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import ServerState
 
@@ -96,13 +98,16 @@ def plan_settings(
                 plan.add(_reset(role, key, now[key]), Difference(f"configParameters.{name}", "", now[key]))
         elif key not in now or not same(key, value, now[key]):
             _require_settable(name, state)
-            step = Step(Action.ALTER, f"role {role}", _set(role, name, value), before=now.get(key), after=value)
+            effect = partial(effects_roles.set_parameter, name=role, parameter=name, value=value)
+            statement = _set(role, name, value)
+            step = Step(Action.ALTER, f"role {role}", statement, before=now.get(key), after=value, effect=effect)
             plan.add(step, Difference(f"configParameters.{name}", value, now.get(key, "")))
 
 
 def _reset(role: str, name: str, before: str) -> Step:
     statement = Statement("ALTER ROLE {} RESET {}", Identifier(role), _name(name))
-    return Step(Action.ALTER, f"role {role}", statement, before=before)
+    effect = partial(effects_roles.set_parameter, name=role, parameter=name, value=None)
+    return Step(Action.ALTER, f"role {role}", statement, before=before, effect=effect)
 
 
 def _set(role: str, name: str, value: str) -> Statement:

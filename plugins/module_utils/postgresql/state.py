@@ -14,7 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.access_state import Access, TableName
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DatabaseAcls, DefaultAcl
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import (
+    CatalogKey,
+    DatabaseAcls,
+    DefaultAcl,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import (
     DefaultKey,
     Target,
@@ -119,11 +123,19 @@ class Dependencies:
     """The first of the objects that it owns, by name; see `owned_count`."""
     owned_counts: Mapping[str, int] = field(default_factory=dict)
     """Databases with objects that it owns; "" for databases and tablespaces themselves."""
-    privileges_in: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Databases with privileges, policies or default privileges of it ("" for those on shared objects), and the
-    owners of the objects that these privileges are on; "" for the superuser that the server was made with."""
+    privileges: Mapping[str, Mapping[CatalogKey, str | None]] = field(default_factory=dict)
+    """Databases with privileges, policies or default privileges of it ("" for those on shared objects): what these
+    are on, and who owns that; "" for the superuser that the server was made with, None where it does not matter."""
     passed_on: Mapping[str, tuple[PassedOn, ...]] = field(default_factory=dict)
     """By database ("" for what is on databases themselves): what others than the owners gave to it, or it to others."""
+
+    @property
+    def privileges_in(self) -> dict[str, frozenset[str]]:
+        """Databases with privileges of it, and the owners of what they are on."""
+        return {
+            database: frozenset(owner for owner in those.values() if owner is not None)
+            for database, those in self.privileges.items()
+        }
 
     @property
     def owned_count(self) -> int:
@@ -255,6 +267,8 @@ class Database:
     content: DatabaseContent | None = None
     content_problem: DbopsError | None = None
     """Why a session for `content` could not be had."""
+    oid: int = 0
+    """0 for one that is only foreseen."""
 
     def owners(self) -> set[str]:
         """The roles that own the database and what is known of its content."""
@@ -315,6 +329,8 @@ class Facts:
     admin_database: str = ""
     """The database that the connection options name (login_db)."""
     pooler: bool = False
+    bootstrap: str = ""
+    """The superuser that the server was made with, in whose name superusers grant memberships."""
 
 
 @dataclass
@@ -341,5 +357,7 @@ class ServerState:
     worked on. Only asked where something is to be taken away."""
     circles: frozenset[tuple[str, str]] = frozenset()
     """Members and roles that are to get each other: the second is already a member of the first."""
+    scripted: frozenset[str] = frozenset()
+    """Databases whose content a script of theirs would have changed by now, had check mode not kept us from it."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""

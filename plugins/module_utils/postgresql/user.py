@@ -123,26 +123,28 @@ def _declared_settings(desired: DesiredUser, memory: Mapping[str, Any]) -> dict[
 
 def _plan_attributes(desired: DesiredUser, role: Role | None, state: ServerState, made: Plan) -> None:
     now = role or role_attributes.NEW
-    words, differences = role_attributes.compare(desired, role, state)
+    compared = role_attributes.compare(desired, role, state)
     limit = desired.connection_limit
     if limit is not None and limit != now.connection_limit:
-        words.append(Statement("CONNECTION LIMIT {}", Literal(limit)))
-        differences.append(Difference("connectionLimit", str(limit), str(now.connection_limit)))
+        difference = Difference("connectionLimit", str(limit), str(now.connection_limit))
+        compared.add(Statement("CONNECTION LIMIT {}", Literal(limit)), difference, connection_limit=limit)
     until = moment(desired.valid_until)
     if until is not None and until != (now.valid_until or "infinity"):
         text = until if isinstance(until, str) else until.isoformat()
-        words.append(Statement("VALID UNTIL {}", Literal(text)))
-        differences.append(Difference("validUntil", text, role_attributes.until_text(now.valid_until)))
+        difference = Difference("validUntil", text, role_attributes.until_text(now.valid_until))
+        compared.add(Statement("VALID UNTIL {}", Literal(text)), difference, valid_until=until)
     if _password_differs(desired, role):
         if not desired.password:
             raise AssertionError("the caller has looked")
-        verifier = desired.password if passwords.is_verifier(desired.password) else None
-        words.append(Statement("PASSWORD {}", Secret(verifier or passwords.scram_verifier(desired.password))))
-        differences.append(Difference("password", "as declared", "another" if role else "none"))
+        given = desired.password if passwords.is_verifier(desired.password) else None
+        verifier = given or passwords.scram_verifier(desired.password)
+        difference = Difference("password", "as declared", "another" if role else "none")
+        word = Statement("PASSWORD {}", Secret(verifier))
+        compared.add(word, difference, verifier=verifier, password_matches=True)
         if role and role.verifier is None and role.password_matches is None:
             text = "the password can be compared neither by its verifier nor by a login, so it is set every time"
             made.warnings.append(text)
-    role_attributes.add_step(desired.name, role, words, differences, state, made)
+    role_attributes.add_step(desired.name, role, compared, state, made)
 
 
 def _password_differs(desired: DesiredUser, role: Role | None) -> bool:

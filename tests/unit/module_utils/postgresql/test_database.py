@@ -20,7 +20,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import quoting
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import DefaultAcl
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database import plan
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.database_predict import predict
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
     Admin,
     AvailableExtension,
@@ -224,10 +223,12 @@ def test_when_sessions_are_ended_by_force(admin: Admin, sessions: int, force: bo
 
 def test_a_dropped_database_holds_up_no_role_any_more() -> None:
     owned = (OwnedObject("", "", "app", "database"), OwnedObject("app", "s", "t", "table"))
-    held = Dependencies(owned, {"": 1, "app": 1, "other": 2}, {"app": frozenset(), "other": frozenset()})
+    held = Dependencies(owned, {"": 1, "app": 1, "other": 2}, {"app": {}, "other": {}})
     server = state(app={"owner": "app"})
     server.roles["app"] = Role("app", False, False, False, True, True, False, False, -1, None, dependencies=held)
-    predict(desired(present=False), server)
+    for step in plan(desired(present=False), server, {}).steps:
+        assert step.effect
+        step.effect(server)
     left = server.roles["app"].dependencies
     assert left
     assert (left.owned_counts, left.owned, set(left.privileges_in)) == ({"other": 2}, (), {"other"})
