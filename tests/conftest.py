@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from installation import install_crds
 from operator_process import OperatorProcess, denied, install_account
@@ -30,6 +31,10 @@ ORDER = ("unit", "integration", "collection", "e2e", "faults", "benchmarks")
 FOLDER_MARKERS = {"integration": "integration", "e2e": "e2e", "faults": "faults", "benchmarks": "benchmark"}
 
 _numbers = itertools.count(1)
+
+# How long an example takes says something about the machine, and nothing about what is tried.
+hypothesis.settings.register_profile("dbops", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("dbops")
 
 
 def _folder(item: pytest.Item) -> str:
