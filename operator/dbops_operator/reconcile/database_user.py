@@ -149,9 +149,8 @@ async def _converge(
         "dbops_owner": owner(context, body),
         "adopt": first and on_server.adopts(body, server, name=spec.username, listed_in=annotation.ADOPT_USERS),
     }
-    quiet = check or settled(body)
     body, result = await converge(
-        context, body, server, options, check=check, announce="" if quiet else "Creating user"
+        context, body, server, options, check=check, announce="" if check else "Creating user"
     )
     if error := results.error_of(result):
         told = on_server.with_hint(error, server, name=spec.username, listed_in=annotation.ADOPT_USERS)
