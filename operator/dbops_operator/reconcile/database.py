@@ -130,6 +130,7 @@ async def _succeeded(
     )
     if created:
         await context.events.record(body, "Normal", "Created", f"Created database {spec.name}")
+    await on_server.tell_corrected(context, body, result)
     await status.write(context, body, report)
 
 

@@ -199,7 +199,7 @@ async def _succeeded(
         conditions=_published(body),
         changed=result.changed,
     )
-    if result.changed:
+    if not await on_server.tell_corrected(context, body, result) and result.changed:
         note = f"Applied {len(roles)} roles and {direct} direct grants"
         await context.events.record(body, "Normal", "Applied", note)
     await status.write(context, body, report)

@@ -99,6 +99,7 @@ async def _succeeded(context: Context, body: Body, spec: RoleSpec, result: Objec
     )
     if created:
         await context.events.record(body, "Normal", "Created", f"Created role {spec.role_name}")
+    await on_server.tell_corrected(context, body, result)
     await status.write(context, body, report)
 
 

@@ -220,6 +220,7 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseUserSpec, outco
     if secrets.choice.regenerated:
         text = f"Secret {name} was deleted or emptied; the user has a new password"
         await context.events.record(body, "Normal", "SecretRegenerated", text)
+    await on_server.tell_corrected(context, body, result)
     await rotating.tell(context, body, secrets, record)
     await status.write(context, body, report)
 

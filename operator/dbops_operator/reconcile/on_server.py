@@ -169,6 +169,17 @@ def no_drift() -> dict[str, Any]:
     return {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0}
 
 
+async def tell_corrected(context: Context, body: Body, result: ObjectResult) -> bool:
+    """Tell that drift was put right: what was applied before had to be applied again. Gives whether it was so."""
+    # A new password is no drift.
+    fields = dict.fromkeys(one.field for one in result.differences if one.field != "password")
+    corrected = bool(result.changed and fields and settled(body))
+    if corrected:
+        note = f"The server differed and was put right: {', '.join([*fields][:10])}"
+        await context.events.record(body, "Normal", "DriftCorrected", note)
+    return corrected
+
+
 def drift(result: ObjectResult) -> dict[str, Any]:
     """`status.drift` after a comparison that changed nothing."""
     return {
