@@ -80,6 +80,7 @@ class DirectLanes:
             "check": check,
             "acknowledge": list(target.acknowledge),
             "drop_brake": dict(target.drop_brake),
+            "server_identity": target.identity,
         }
         self.targets.append(target)
         self.calls.append({**obj, "check": check})

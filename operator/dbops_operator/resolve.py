@@ -141,6 +141,7 @@ async def server(context: Context, instance: Body) -> Server:
                 "seconds": context.settings.drop_brake.seconds,
             },
             acknowledge=annotation.words(instance, annotation.ACKNOWLEDGE),
+            identity=str((instance.get("status") or {}).get("serverIdentity") or ""),
         ),
     )
 

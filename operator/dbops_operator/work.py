@@ -83,6 +83,8 @@ class ServerTarget:
     connection: Mapping[str, Any] = field(repr=False)
     drop_brake: Mapping[str, int] = field(default_factory=dict)
     acknowledge: tuple[str, ...] = ()
+    identity: str = ""
+    """The server's own identifier as it was seen last; on another one nothing is done."""
 
 
 class RunFailed(DbopsError):  # noqa: N818 - a word of the conditions' vocabulary
@@ -143,6 +145,7 @@ class UnitOfWork:
             "check": self.check,
             "acknowledge": list(self.target.acknowledge),
             "drop_brake": dict(self.target.drop_brake),
+            "server_identity": self.target.identity,
             **({"dbops_epoch": dict(self.epoch)} if self.epoch else {}),
         }
 

@@ -49,6 +49,12 @@ options:
         description: Larger each time that somebody takes over, such as the time in milliseconds.
         type: int
         required: true
+  server_identity:
+    description:
+      - The server's own identifier, as M(dbprovision.dbops.database_instance_info) gives it. On any other server
+        nothing is done until that is acknowledged by O(acknowledge).
+      - Empty, the server is held to what its own ledger says that it is.
+    type: str
   socket:
     description:
       - For the operator only. Path of a unix socket to wait on for work; local connections only.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dbops_operator.api.common import ClusterInstanceRef, DriftPolicy, DriftStatus, ReconciledStatus
+from dbops_operator.api.common import ClusterInstanceRef, DriftPolicy, DriftStatus, PlacedStatus
 from dbops_operator.api.database_grant import AppliedGrants, GrantPhase
 from dbops_operator.api.kind import AGE, Column, Kind
 from dbops_operator.api.model import Block, Int32, Time
@@ -88,7 +88,7 @@ class TargetInfo(Block):
     """Its name on the server."""
 
 
-class ClusterDatabaseGrantStatus(ReconciledStatus):
+class ClusterDatabaseGrantStatus(PlacedStatus):
     """What was found out about the grant."""
 
     phase: GrantPhase | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from dbops_operator.api.common import ClusterInstanceRef, DriftPolicy, DriftStatus, ReconciledStatus
+from dbops_operator.api.common import ClusterInstanceRef, DriftPolicy, DriftStatus, PlacedStatus
 from dbops_operator.api.database_role import MySQLRole, PostgresRole, RoleInfo
 from dbops_operator.api.kind import AGE, Column, Kind
 from dbops_operator.api.model import Block, RequiredSQLName, immutable
@@ -28,7 +28,7 @@ class ClusterDatabaseRoleSpec(Block):
     """Attributes on MySQL and MariaDB; ignored on other engines."""
 
 
-class ClusterDatabaseRoleStatus(ReconciledStatus):
+class ClusterDatabaseRoleStatus(PlacedStatus):
     """What was found out about the role."""
 
     phase: Literal["Pending", "Creating", "Ready", "Failed", "Deleting"] | None = None

@@ -160,6 +160,21 @@ class Status(Block):
     """The metadata.generation that this status belongs to."""
 
 
+class Place(Block):
+    """A server that an object was brought about on."""
+
+    instance: str
+    """The instance that the object referred to, as Kind/namespace/name or Kind/name."""
+    address: str | None = None
+    """Where the server was."""
+    identity: str | None = None
+    """The server's own identifier."""
+    server_changed_at: Time | None = None
+    """The instance's serverChangedAt at that time."""
+    generation: Int64 | None = None
+    """The metadata.generation that was applied."""
+
+
 class ReconciledStatus(Status):
     """What the kinds report that are kept equal to their declaration."""
 
@@ -167,3 +182,12 @@ class ReconciledStatus(Status):
     """Names the last reconcile that changed something; stands in events and logs too."""
     last_reconcile_time: Time | None = None
     """When that was."""
+
+
+class PlacedStatus(ReconciledStatus):
+    """What the kinds report that are brought about on a server."""
+
+    applied_to: Place | None = None
+    """Where the object was applied last; on another server it is applied anew."""
+    left_on: Annotated[list[Place] | None, Field(max_length=64)] = None
+    """Servers that the object was on before and that it must still be dropped from, as its deletion policy says."""

@@ -13,7 +13,7 @@ from dbops_operator.api.common import (
     DriftPolicy,
     DriftStatus,
     InstanceReferences,
-    ReconciledStatus,
+    PlacedStatus,
     SecretKeyRef,
 )
 from dbops_operator.api.kind import AGE, Column, Kind
@@ -258,7 +258,7 @@ class InitSQLStatus(Block):
     """Why one did not."""
 
 
-class DatabaseStatus(ReconciledStatus):
+class DatabaseStatus(PlacedStatus):
     """What was found out about the database."""
 
     phase: Literal["Pending", "Creating", "Ready", "Failed", "Deleting", "PendingDeletion"] | None = None

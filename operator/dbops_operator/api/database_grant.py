@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dbops_operator.api.common import DriftPolicy, DriftStatus, ObjectRef, ReconciledStatus
+from dbops_operator.api.common import DriftPolicy, DriftStatus, ObjectRef, PlacedStatus
 from dbops_operator.api.kind import AGE, Column, Kind
 from dbops_operator.api.model import AtLeastOne, Block, Int32, NotBoth
 from dbops_operator.api.privileges import ClickHouseGrants, MySQLGrants, PostgresGrants
@@ -52,7 +52,7 @@ class AppliedGrants(Block):
     """Number of entries of default privileges."""
 
 
-class DatabaseGrantStatus(ReconciledStatus):
+class DatabaseGrantStatus(PlacedStatus):
     """What was found out about the grant."""
 
     phase: GrantPhase | None = None

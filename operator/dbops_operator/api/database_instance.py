@@ -245,6 +245,8 @@ class DatabaseInstanceStatus(ReconciledStatus):
     """When what is reported here last changed."""
     server_identity: str | None = None
     """The server's own identifier (system_identifier or server_uuid); a sudden change stops all work."""
+    server_changed_at: Time | None = None
+    """When a change of the server was acknowledged; what had been applied to it before is applied again."""
     capabilities: Annotated[list[Capability] | None, Field(max_length=64)] = None
     """What the admin account can do here, found out before it is needed."""
     discovered_resources: DiscoveredResources | None = None

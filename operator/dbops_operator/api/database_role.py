@@ -10,7 +10,7 @@ from dbops_operator.api.common import (
     DriftPolicy,
     DriftStatus,
     InstanceReferences,
-    ReconciledStatus,
+    PlacedStatus,
 )
 from dbops_operator.api.kind import AGE, Column, Kind
 from dbops_operator.api.model import Block, RequiredSQLName, Time, immutable
@@ -80,7 +80,7 @@ class RoleInfo(Block):
     """When it was created here."""
 
 
-class DatabaseRoleStatus(ReconciledStatus):
+class DatabaseRoleStatus(PlacedStatus):
     """What was found out about the role."""
 
     phase: Literal["Pending", "Creating", "Ready", "Failed", "Deleting", "PendingDeletion"] | None = None

@@ -12,7 +12,7 @@ from dbops_operator.api.common import (
     DriftPolicy,
     DriftStatus,
     InstanceReferences,
-    ReconciledStatus,
+    PlacedStatus,
     SecretKeyRef,
 )
 from dbops_operator.api.kind import AGE, Column, Kind
@@ -301,7 +301,7 @@ class RotationStatus(Block):
     """Logins that were replaced."""
 
 
-class DatabaseUserStatus(ReconciledStatus):
+class DatabaseUserStatus(PlacedStatus):
     """What was found out about the login."""
 
     phase: Literal["Pending", "Creating", "Ready", "Failed", "Deleting", "PendingDeletion"] | None = None

@@ -11,13 +11,13 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, annotation, deletion, resolve, results, status
+from dbops_operator import access, annotation, deletion, moved, resolve, results, status
 from dbops_operator.api import mysql_variables, variables
 from dbops_operator.api.database import DATABASE, DatabaseSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import init_sql, measure, on_server, removal
+from dbops_operator.reconcile import init_sql, leaving, measure, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -28,6 +28,7 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
+from dbops_operator.resolve import Server
 from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Human, Verdict
 
@@ -46,6 +47,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     try:
         spec = parse(DATABASE, body)
         reached = await on_server.reach(context, body, spec)
+        ready_before = moved.is_applied(body, reached.server)
         if reached.limits:
             access.check_database(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
@@ -54,6 +56,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         runs = source is not None and source.runs(body)
         check = ready_before and not runs and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
+            await on_server.report_untouched(context, body, on_server.Ready("Database is ready"))
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = variables.database(spec, reached.server.spec.engine)
@@ -82,14 +85,15 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     if result.observed.get("size_bytes") is not None:
         measure.database_size(context, body, reached.server, result.observed["size_bytes"])
     if check:
-        await on_server.report_drift(context, body, result)
-        return Done(after=after)
+        await on_server.report_drift(context, body, result, on_server.Ready("Database is ready"))
+        return await _leave_former(context, body, spec) or Done(after=after)
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, "database", spec.name)
     if reached.server.spec.engine != "postgres":
         result.warnings += mysql_variables.database_remarks(spec.mysql)
-    await _succeeded(context, body, spec, result, init_sql.missing(unread) if unread else init_sql.told(body, result))
-    return Done(after=after)
+    told = init_sql.missing(unread) if unread else init_sql.told(body, result)
+    await _succeeded(context, body, spec, reached.server, result, told)
+    return await _leave_former(context, body, spec) or Done(after=after)
 
 
 async def _no_source(
@@ -102,7 +106,12 @@ async def _no_source(
 
 
 async def _succeeded(
-    context: Context, body: Body, spec: DatabaseSpec, result: ObjectResult, told: dict[str, Any] | None
+    context: Context,
+    body: Body,
+    spec: DatabaseSpec,
+    server: Server,
+    result: ObjectResult,
+    told: dict[str, Any] | None,
 ) -> None:
     facts, before = result.observed, body.get("status") or {}
     created = bool(facts.get("created"))
@@ -123,6 +132,7 @@ async def _succeeded(
             "initSQL": told,
             "drift": on_server.no_drift(),
             "deletionConfirmation": None,
+            **moved.fields(body, server, drops=spec.deletion_policy == "Delete" and not spec.deletion_protection),
         },
         changed=result.changed,
         synced=not (told and told["error"]),
@@ -206,15 +216,24 @@ async def _refuse_snapshot(context: Context, body: Body) -> Verdict:
     return Human(Reason.UNSUPPORTED)
 
 
+def _absent(body: Body, spec: DatabaseSpec, context: Context) -> leaving.Going:
+    """Options that drop the database, by the engine."""
+    record = {"dbops_owner": owner(context, body)}
+    return leaving.Going(lambda engine: variables.absent_database(spec, engine) | record)
+
+
+async def _leave_former(context: Context, body: Body, spec: DatabaseSpec) -> Verdict | None:
+    what = f"database {spec.name}"
+    return await leaving.leave_former(context, Key.of(body), [_absent(body, spec, context)], what=what)
+
+
 async def _drop(context: Context, body: Body) -> Verdict:
     what = f"database {body['spec'].get('name')}"
     try:
         spec = parse(DATABASE, body)
-        options = variables.absent_database(spec, on_server.engine(context, body, spec))
     except DbopsError as error:
         return await on_server.report_undropped(context, body, error, what=what)
-    options |= {"dbops_owner": owner(context, body)}
-    body, _, failure = await on_server.drop(context, body, spec, options, what=what)
+    body, _, failure = await leaving.drop(context, body, spec, _absent(body, spec, context), what=what)
     if failure and not on_server.lets_go(body, failure):
         return await on_server.report_undropped(context, body, failure, what=what)
     await on_server.tell_end(context, body, failure, what=what)

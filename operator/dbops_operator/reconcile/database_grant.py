@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, deletion, resolve, results, status
+from dbops_operator import access, deletion, moved, resolve, results, status
 from dbops_operator.api import grant_variables
 from dbops_operator.api.cluster_database_grant import CLUSTER_DATABASE_GRANT, ClusterDatabaseGrantSpec
 from dbops_operator.api.database_grant import DATABASE_GRANT, DatabaseGrantSpec
@@ -23,7 +23,7 @@ from dbops_operator.api.model import parse
 from dbops_operator.connection import lane
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import database_role, on_server, removal
+from dbops_operator.reconcile import database_role, leaving, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -34,7 +34,8 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
-from dbops_operator.resolve import References
+from dbops_operator.reconcile.leaving import Going
+from dbops_operator.resolve import References, Server
 from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Verdict
 
@@ -85,9 +86,13 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             access.check_grant(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
-        moved = (body.get("status", {}).get("appliedGrants") or {}).get("grantee", target.name) != target.grantee
-        check = settled(body) and not moved and (policy is None or policy.mode != "correct")
+        grantee = (body.get("status", {}).get("appliedGrants") or {}).get("grantee", target.name)
+        applied = moved.is_applied(body, reached.server) and grantee == target.grantee
+        check = applied and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
+            await on_server.report_untouched(
+                context, body, on_server.Ready("Grants are applied", tuple(_published(body)))
+            )
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = _options(context, body, target) | grant_variables.database_grant(spec, reached.server.spec.engine)
@@ -104,9 +109,11 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     except DbopsError as error:
         return await on_server.failed(context, body, place, error, operation="apply grants")
     if check:
-        await on_server.report_drift(context, body, result)
+        await on_server.report_drift(
+            context, body, result, on_server.Ready("Grants are applied", tuple(_published(body)))
+        )
         return Done(after=after)
-    await _succeeded(context, body, spec, result, options, target)
+    await _succeeded(context, body, spec, reached.server, result, options, target)
     return Done(after=after)
 
 
@@ -177,15 +184,20 @@ def _target(context: Context, body: Body, spec: GrantSpec) -> Target | None:
 
 
 async def _succeeded(
-    context: Context, body: Body, spec: GrantSpec, result: ObjectResult, options: Mapping[str, Any], target: Target
+    context: Context,
+    body: Body,
+    spec: GrantSpec,
+    server: Server,
+    result: ObjectResult,
+    options: Mapping[str, Any],
+    target: Target,
 ) -> None:
     roles = list(options.get("roles") or ())
     direct = len(options.get("grants") or ())
     default = len(options.get("default_privileges") or ())
     message = "Grants are applied" if roles or direct or default else "Nothing is declared, so nothing is granted"
-    report = results.success(
-        "; ".join([message, *result.warnings]),
-        fields={
+    fields = (
+        {
             "appliedGrants": {
                 **({"grantee": target.grantee} if target.service_role else {}),
                 "roles": roles,
@@ -195,7 +207,11 @@ async def _succeeded(
             "drift": on_server.no_drift(),
         }
         if body["kind"] == "DatabaseGrant"
-        else _of_cluster(spec, options, target),
+        else _of_cluster(spec, options, target)
+    )
+    report = results.success(
+        "; ".join([message, *result.warnings]),
+        fields=fields | moved.fields(body, server, drops=False),
         conditions=_published(body),
         changed=result.changed,
     )
@@ -269,7 +285,9 @@ async def _delete(context: Context, body: Body) -> Verdict:
     going += [_former(context, body, target)] if target.service_role else []
     failure = None
     for options in going:
-        body, _, failed = await on_server.drop(context, body, place, options, what=what, home=target.home)
+        body, _, failed = await leaving.drop(
+            context, body, place, Going.on_any_engine(options), what=what, home=target.home
+        )
         if failed and not on_server.lets_go(body, failed):
             return await on_server.report_undropped(context, body, failed, what=what, event="RevokeFailed")
         failure = failure or failed

@@ -90,18 +90,28 @@ async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None
         "serverIdentity": str(facts["system_identifier"]) if facts.get("system_identifier") else None,
         "capabilities": _capabilities(facts.get("capabilities") or ()),
     }
-    conditions = [
-        Condition("Connected", "True", "ConnectionSuccess", "Connected successfully"),
-        Condition("Healthy", "True", "HealthCheckPassed", "The server answers"),
-    ]
-    report = results.success(message, conditions=conditions, fields=fields, synced=False)
+    known = (body.get("status") or {}).get("serverIdentity")
+    if known and known != fields["serverIdentity"]:
+        # The engine let it pass, so the owner has acknowledged it.
+        fields["serverChangedAt"] = status.now()
+    report = results.success(message, conditions=_connected(), fields=fields, synced=False)
     before = status.condition(body, "Connected")
     await _write(context, body, report)
+    if fields.get("serverChangedAt"):
+        # All that was there is as if it had never been applied.
+        _wake_dependants(context, body)
     if not before or before["status"] != "True":
         await context.events.record(body, "Normal", "Connected", f"Connected to version {facts['version']}")
     if _available(fields) - _available(body.get("status") or {}):
         # A replica was promoted, a privilege granted: what was refused for lack of it has a chance now.
         _wake_dependants(context, body)
+
+
+def _connected() -> list[Condition]:
+    return [
+        Condition("Connected", "True", "ConnectionSuccess", "Connected successfully"),
+        Condition("Healthy", "True", "HealthCheckPassed", "The server answers"),
+    ]
 
 
 def _available(fields: Mapping[str, Any]) -> set[str]:
@@ -125,15 +135,19 @@ async def _failed(context: Context, body: Body, error: DbopsError, interval: flo
     if error.reason is Reason.CANCELLED:
         return Wait(Reason.CANCELLED)
     conditions = [Condition(type_, "False", error.reason.value, error.message) for type_ in ("Connected", "Healthy")]
+    if error.reason is Reason.ACKNOWLEDGEMENT_NEEDED:
+        # It answers well; it is another one than before.
+        conditions = _connected()
     report = results.failure(error, conditions=conditions)
-    before = status.condition(body, "Connected")
+    before = status.condition(body, "Ready")
     news = not (before and before["status"] == "False" and before["reason"] == error.reason.value)
     await _write(context, body, report)
     if news:
         # Dependants say why they wait; another reason is no change of Ready that would wake them.
         _wake_dependants(context, body)
     if news and error.reason is not Reason.DEPENDENCY_NOT_READY:
-        await context.events.record(body, "Warning", "ConnectionFailed", error.message)
+        reason = "ServerChanged" if error.reason is Reason.ACKNOWLEDGEMENT_NEEDED else "ConnectionFailed"
+        await context.events.record(body, "Warning", reason, error.message)
     return _next_look(error.reason, interval)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, annotation, deletion, results, status
+from dbops_operator import access, annotation, deletion, moved, results, status
 from dbops_operator.api import grant_variables
 from dbops_operator.api.cluster_database_role import CLUSTER_DATABASE_ROLE, ClusterDatabaseRoleSpec
 from dbops_operator.api.database_role import DATABASE_ROLE, DatabaseRoleSpec
 from dbops_operator.api.model import parse
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import on_server, removal
+from dbops_operator.reconcile import leaving, on_server, removal
 from dbops_operator.reconcile.common import (
     Body,
     add_finalizer,
@@ -30,6 +30,7 @@ from dbops_operator.reconcile.common import (
     remove_finalizer,
     settled,
 )
+from dbops_operator.resolve import Server
 from dbops_operator.status import RECONCILE_SUCCESS, Condition
 from dbops_operator.work import Done, Verdict
 
@@ -57,12 +58,14 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     try:
         spec = read(body)
         reached = await on_server.reach(context, body, spec)
+        ready_before = moved.is_applied(body, reached.server)
         if reached.limits and isinstance(spec, DatabaseRoleSpec):
             access.check_role(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
         check = ready_before and (policy is None or policy.mode != "correct")
         if check and policy and policy.mode == "ignore":
+            await on_server.report_untouched(context, body, on_server.Ready("Role is ready", tuple(_published(body))))
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = grant_variables.database_role(spec, reached.server.spec.engine) | {
@@ -77,15 +80,15 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation)
     if check:
-        await on_server.report_drift(context, body, result)
-        return Done(after=after)
+        await on_server.report_drift(context, body, result, on_server.Ready("Role is ready", tuple(_published(body))))
+        return await _leave_former(context, body, spec) or Done(after=after)
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, "role", spec.role_name)
-    await _succeeded(context, body, spec, result)
-    return Done(after=after)
+    await _succeeded(context, body, spec, reached.server, result)
+    return await _leave_former(context, body, spec) or Done(after=after)
 
 
-async def _succeeded(context: Context, body: Body, spec: RoleSpec, result: ObjectResult) -> None:
+async def _succeeded(context: Context, body: Body, spec: RoleSpec, server: Server, result: ObjectResult) -> None:
     before = (body.get("status") or {}).get("role") or {}
     created = bool(result.observed.get("created"))
     info: dict[str, Any] = {"name": spec.role_name}
@@ -93,7 +96,12 @@ async def _succeeded(context: Context, body: Body, spec: RoleSpec, result: Objec
         info["createdAt"] = at
     report = results.success(
         "; ".join(["Role is ready", *result.warnings]),
-        fields={"role": info, "drift": on_server.no_drift(), **_confirmed(body)},
+        fields={
+            "role": info,
+            "drift": on_server.no_drift(),
+            **_confirmed(body),
+            **moved.fields(body, server, drops=on_server.drops(body)),
+        },
         conditions=_published(body),
         changed=result.changed,
     )
@@ -141,14 +149,24 @@ async def _delete(context: Context, body: Body) -> Verdict:
     return Done()
 
 
+def _absent(body: Body, spec: RoleSpec, context: Context) -> leaving.Going:
+    """Options that drop the role, by the engine."""
+    options = grant_variables.absent_database_role(spec) | {"dbops_owner": owner(context, body)}
+    return leaving.Going.on_any_engine(options)
+
+
+async def _leave_former(context: Context, body: Body, spec: RoleSpec) -> Verdict | None:
+    what = f"role {spec.role_name}"
+    return await leaving.leave_former(context, Key.of(body), [_absent(body, spec, context)], what=what)
+
+
 async def _drop(context: Context, body: Body) -> Verdict:
     what = f"role {body['spec'].get('roleName')}"
     try:
         spec = read(body)
     except DbopsError as error:
         return await on_server.report_undropped(context, body, error, what=what)
-    options = grant_variables.absent_database_role(spec) | {"dbops_owner": owner(context, body)}
-    body, _, failure = await on_server.drop(context, body, spec, options, what=what)
+    body, _, failure = await leaving.drop(context, body, spec, _absent(body, spec, context), what=what)
     if failure and not on_server.lets_go(body, failure):
         return await on_server.report_undropped(context, body, failure, what=what)
     await on_server.tell_end(context, body, failure, what=what)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, annotation, results, status
+from dbops_operator import access, annotation, moved, results, status
 from dbops_operator.api import variables
 from dbops_operator.api.database_user import DATABASE_USER, DatabaseUserSpec
 from dbops_operator.api.model import parse
@@ -44,6 +44,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         spec = parse(DATABASE_USER, body)
         reached = await on_server.reach(context, body, spec)
         server = reached.server
+        ready_before = moved.is_applied(body, server)
         policy = on_server.drift_policy(spec.drift_policy, server)
         after = on_server.drift_interval(policy, context)
         secrets = await user_secrets.read(context, body, spec, server.spec.engine)
@@ -53,10 +54,14 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         work = await _work(context, body, spec, server, secrets)
         check = ready_before and not work.unfinished and (policy is None or policy.mode != "correct")
         if check:
-            if policy is None or policy.mode != "ignore":
+            ready = on_server.Ready("; ".join(["User is ready", *rotating.remarks(secrets), *_remarks(spec)]))
+            if policy and policy.mode == "ignore":
+                await on_server.report_untouched(context, body, ready)
+            else:
                 body, result = await _converge(context, body, spec, server, secrets, check=True)
-                await on_server.report_drift(context, body, result)
-            return Done(after=rotating.look_again(context, body, secrets, secrets.record, after))
+                await on_server.report_drift(context, body, result, ready)
+            again = Done(after=rotating.look_again(context, body, secrets, secrets.record, after))
+            return await user_removal.leave_former(context, body, spec) or again
         body = await add_finalizer(context, body)
         await user_secrets.write_ahead(context, body, secrets)
         body, result = await _converge(context, body, spec, server, secrets, check=False)
@@ -71,8 +76,9 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         return await _failed(context, body, spec, secrets, error, _unchanged(body))
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, server.key, "role", spec.username)
-    await _succeeded(context, body, spec, _Outcome(secrets, work.binding, record, result))
-    return Done(after=rotating.look_again(context, body, secrets, record, after))
+    await _succeeded(context, body, spec, server, _Outcome(secrets, work.binding, record, result))
+    again = Done(after=rotating.look_again(context, body, secrets, record, after))
+    return await user_removal.leave_former(context, body, spec) or again
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class _Outcome:
     result: ObjectResult
 
 
-async def _succeeded(context: Context, body: Body, spec: DatabaseUserSpec, outcome: _Outcome) -> None:
+async def _succeeded(context: Context, body: Body, spec: DatabaseUserSpec, server: Server, outcome: _Outcome) -> None:
     secrets, result, record = outcome.secrets, outcome.result, outcome.record
     before = body.get("status") or {}
     created = bool(result.observed.get("created"))
@@ -212,6 +218,7 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseUserSpec, outco
             "drift": on_server.no_drift(),
             "ownershipBlock": None,
             "deletionConfirmation": None,
+            **moved.fields(body, server, drops=on_server.drops(body)),
         },
         changed=result.changed,
     )

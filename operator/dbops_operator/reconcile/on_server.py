@@ -14,7 +14,7 @@ from dbops_operator.api.common import DriftPolicy
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
 from dbops_operator.reconcile import measure, removal
-from dbops_operator.reconcile.common import Body, converge, report_failure, settled
+from dbops_operator.reconcile.common import Body, report_failure, settled
 from dbops_operator.resolve import Server
 from dbops_operator.settings import parse_duration
 from dbops_operator.status import RECONCILE_SUCCESS, Condition, Report
@@ -200,8 +200,16 @@ def _diff(one: Difference) -> dict[str, Any]:
     }
 
 
-async def report_drift(context: Context, body: Body, result: ObjectResult) -> None:
-    """Write what a comparison found; Ready stays True, Synced tells."""
+@dataclass(frozen=True)
+class Ready:
+    """What Ready says of an object that was only looked at, and conditions of its kind that go with it."""
+
+    message: str
+    conditions: tuple[Condition, ...] = ()
+
+
+async def report_drift(context: Context, body: Body, result: ObjectResult, ready: Ready) -> None:
+    """Write what a comparison found; Ready stays True, or is so again, and Synced tells."""
     found = drift(result)
     measure.looked_for_drift(context, body, detected=found["detected"])
     names = ", ".join(dict.fromkeys(one.field for one in result.differences[:10]))
@@ -210,18 +218,33 @@ async def report_drift(context: Context, body: Body, result: ObjectResult) -> No
         if found["detected"]
         else Condition("Synced", "True", RECONCILE_SUCCESS, "Everything is as declared")
     )
-    kept = [
-        Condition(one["type"], one["status"], one["reason"], one["message"])
-        for one in body.get("status", {}).get("conditions") or ()
-        if one["type"] not in ("Synced", "Reconciling", "Stalled")
-    ]
     before = bool((body.get("status", {}).get("drift") or {}).get("detected"))
-    message = str(body.get("status", {}).get("message", ""))
+    message, conditions = _as_ready(body, ready)
+    others = [one for one in conditions if one.type != "Synced"]
     await status.write(
-        context, body, Report(phase="Ready", message=message, conditions=(*kept, synced), fields={"drift": found})
+        context, body, Report(phase="Ready", message=message, conditions=(*others, synced), fields={"drift": found})
     )
     if found["detected"] and not before:
         await context.events.record(body, "Warning", "DriftDetected", f"The server differs: {names}")
+
+
+async def report_untouched(context: Context, body: Body, ready: Ready) -> None:
+    """Write that an object is Ready which is not looked at: what hindered that is over."""
+    message, conditions = _as_ready(body, ready)
+    await status.write(context, body, Report(phase="Ready", message=message, conditions=conditions))
+
+
+def _as_ready(body: Body, ready: Ready) -> tuple[str, list[Condition]]:
+    """Give message and conditions of an object that was applied: as they are, or as they are again."""
+    before = body.get("status") or {}
+    kept = [
+        Condition(one["type"], one["status"], one["reason"], one["message"]) for one in before.get("conditions") or ()
+    ]
+    if settled(body):
+        return str(before.get("message", "")), kept
+    made = list(results.success(ready.message, conditions=ready.conditions).conditions)
+    again = {one.type for one in made}
+    return ready.message, made + [one for one in kept if one.type not in {*again, "Reconciling", "Stalled"}]
 
 
 # A lost connection, and what the server or the admin account is not able to do.
@@ -260,31 +283,9 @@ async def failed(
     return await report_failure(context, body, error, report, event=event)
 
 
-def engine(context: Context, body: Body, spec: resolve.References) -> str:
-    """The engine of the server that an object is on. Raises DependencyNotReady where the instance is gone."""
-    key = resolve.instance_key(spec, body["metadata"]["namespace"])
-    return resolve.parse_instance(resolve.find_instance(context, key)).engine
-
-
-async def drop(
-    context: Context,
-    body: Body,
-    spec: resolve.References,
-    options: Mapping[str, Any],
-    *,
-    what: str,
-    home: str = "",
-    check: bool = False,
-) -> tuple[Body, ObjectResult | None, DbopsError | None]:
-    """Drop the outside thing. Gives the body, the engine's result if there is one, and the error if it failed."""
-    try:
-        key = resolve.instance_key(spec, home or body["metadata"].get("namespace", ""))
-        server = await resolve.server(context, resolve.find_instance(context, key))
-        announce = "" if check else f"Dropping {what}"
-        body, result = await converge(context, body, server, options, check=check, announce=announce)
-    except DbopsError as error:
-        return body, None, error
-    return body, result, results.error_of(result)
+def drops(body: Body) -> bool:
+    """Whether a login or role is dropped from a server that it leaves; one that is protected or retained stays."""
+    return not annotation.retains(body) and not annotation.flag(body, annotation.DELETION_PROTECTION)
 
 
 def owned_objects(result: ObjectResult) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
-from dbops_operator import annotation, deletion, status
+from dbops_operator import annotation, deletion, moved, status
 from dbops_operator.client import NotFound
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
@@ -25,7 +25,9 @@ _FINISHED = ("Completed", "Failed")
 
 
 def refers(body: Any, instance: Key) -> bool:
-    """Whether an object names the INSTANCE as its server."""
+    """Whether an object names the INSTANCE as its server, or must still be dropped there."""
+    if any(place.instance == instance for place in moved.left_on(body)):
+        return True
     spec, namespace = body["spec"], body["metadata"].get("namespace", "")
     if instance.kind == "ClusterDatabaseInstance":
         return bool((spec.get("clusterInstanceRef") or {}).get("name") == instance.name)

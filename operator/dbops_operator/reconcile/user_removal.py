@@ -6,19 +6,17 @@ Called by database_user.py once the object is being deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import annotation, deletion, status
+from dbops_operator import annotation, deletion, moved, status
 from dbops_operator.api import variables
 from dbops_operator.api.database_user import DATABASE_USER, DatabaseUserSpec
 from dbops_operator.api.model import parse
-from dbops_operator.api.variables import Options
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import on_server, removal, user_secrets
-from dbops_operator.reconcile.common import Body, has_finalizer, owner, remove_finalizer
+from dbops_operator.reconcile import leaving, on_server, removal, user_secrets
+from dbops_operator.reconcile.common import Body, current, has_finalizer, owner, remove_finalizer
+from dbops_operator.reconcile.leaving import Going
 from dbops_operator.work import Done, Verdict
 
 _OWNERSHIP_SECONDS = 30.0
@@ -62,9 +60,7 @@ async def _drop(context: Context, body: Body) -> Verdict:
         return await on_server.report_undropped(context, body, error, what=what)
     left: DbopsError | None = None
     for one in await _going(context, body, spec):
-        body, result, failure = await on_server.drop(
-            context, body, spec, one.options | {"dbops_owner": owner(context, body)}, what=what, check=one.only_look
-        )
+        body, result, failure = await leaving.drop(context, body, spec, one, what=what)
         if failure and not on_server.lets_go(body, failure):
             if failure.reason is Reason.BLOCKED and result and result.observed.get("owned_objects"):
                 return await _report_owned(context, body, failure, result)
@@ -75,23 +71,24 @@ async def _drop(context: Context, body: Body) -> Verdict:
     return Done()
 
 
-@dataclass(frozen=True)
-class _Going:
-    """One step of the drop; with `only_look` it is only found out whether something is in the way."""
+async def leave_former(context: Context, body: Body, spec: DatabaseUserSpec) -> Verdict | None:
+    """Drop the user from servers that it was on before."""
+    if not moved.left_on((await current(context, Key.of(body))) or {}):
+        return None
+    going = await _going(context, body, spec)
+    return await leaving.leave_former(context, Key.of(body), going, what=f"user {spec.username}")
 
-    options: Options
-    only_look: bool = False
 
-
-async def _going(context: Context, body: Body, spec: DatabaseUserSpec) -> list[_Going]:
+async def _going(context: Context, body: Body, spec: DatabaseUserSpec) -> list[Going]:
     """Give the steps in their order: nothing goes while the service role owns something."""
+    mine = {"dbops_owner": owner(context, body)}
     record = await user_secrets.read_record(context, body)
     logins = record.logins if record else [spec.username]
-    steps = [_Going(variables.absent_database_user(name)) for name in logins]
+    steps = [Going.on_any_engine(variables.absent_database_user(name) | mine) for name in logins]
     if record is None or not record.makes_role:
         return steps
-    role = variables.absent_service_role(record.service_role)
-    return [_Going(role, only_look=True), *steps, _Going(role)]
+    role = variables.absent_service_role(record.service_role) | mine
+    return [Going.on_any_engine(role, only_look=True), *steps, Going.on_any_engine(role)]
 
 
 async def _report_owned(context: Context, body: Body, failure: DbopsError, result: ObjectResult) -> Verdict:

@@ -302,6 +302,7 @@ def spec_of_list() -> Spec:
     # As a whole it is secret, because an entry may hold a password and Ansible would log it.
     objects: Spec = {"objects": {"type": "list", "elements": "dict", "default": [], "no_log": True}}
     more: Spec = {"fail_on_object": {"type": "bool", "default": True}, "socket": {"type": "str"}}
+    more["server_identity"] = {"type": "str"}
     return CONNECTION | SERVER | EPOCH | objects | more
 
 

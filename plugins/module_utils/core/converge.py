@@ -8,6 +8,7 @@ apply. An object that fails does not stop the others.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core import (
     argument_specs,
     companions,
     engines,
+    identity,
     order,
     parse,
 )
@@ -25,6 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.objects imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, document
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 Report = Callable[[ObjectResult], None]
 Work = Callable[[Desired, ObjectResult], None]
@@ -35,9 +38,10 @@ def converge(
 ) -> dict[str, Any]:
     """Bring the objects of REQUEST to their declared state; give the document of core.results.
 
-    REQUEST has `connection`, `objects`, `check`, `acknowledge`, `drop_brake` and `dbops_epoch`. Raises nothing for
-    what goes wrong with a server or an object: every object gets a result. ON_RESULT is called with each the moment
-    that it is final; CANCELLED is asked with an object's ref between its steps.
+    REQUEST has `connection`, `objects`, `check`, `acknowledge`, `drop_brake`, `dbops_epoch` and `server_identity`;
+    without the last any server will do, and an empty one is held to its own ledger's record. Raises nothing for what
+    goes wrong with a server or an object: every object gets a result. ON_RESULT is called with each the moment that it
+    is final; CANCELLED is asked with an object's ref between its steps.
     """
     run = _Run(request, on_result or (lambda _: None), cancelled or (lambda _: False))
     return run.document()
@@ -86,9 +90,26 @@ class _Run:
                 acknowledged=tuple(self._request.get("acknowledge") or ()),
                 brake=_brake(self._request.get("drop_brake")),
                 cancelled=self._cancelled,
+                stop=self._another(server),
             )
             self._all(order.ordered(declared), objects.converge)
             return {"reachable": True, "engine": options["engine"]} | server.described()
+
+    def _another(self, server: Server) -> DbopsError | None:
+        """Give why nothing may be done: this is not the server that it was. What was acknowledged is written down."""
+        expected = self._request.get("server_identity")
+        if expected is None:
+            return None
+        actual, book = server.described()["system_identifier"], server.ledger
+        recorded = book.identity if book else None
+        acknowledged = tuple(self._request.get("acknowledge") or ())
+        stop = identity.changed(expected=expected, recorded=recorded, actual=actual, acknowledged=acknowledged)
+        if stop is None and book and actual and recorded not in (None, actual) and not self._request.get("check"):
+            # What is in the ledger of a replica comes from its primary.
+            with contextlib.suppress(DbopsError):
+                server.require_changeable()
+                book.settle(actual)
+        return stop
 
     def _all(self, declared: Sequence[Desired], work: Work) -> None:
         """Work on the objects in their order; on those that waited for a later one once more at the end."""

@@ -40,6 +40,8 @@ class Objects:
     acknowledged: Collection[str]
     brake: Mapping[str, int]
     cancelled: CancelCheck
+    stop: DbopsError | None = None
+    """Why nothing is done on this server at all; what is only looked at is looked at all the same."""
     _created: set[tuple[str, str]] = field(default_factory=set)
     _changed: bool = False
 
@@ -57,6 +59,8 @@ class Objects:
             # What is only looked at is looked at after what comes before it in the list.
             self.server.observe([desired])
         try:
+            if self.stop:
+                raise self.stop
             planned, claimed = self._plan(kind, desired)
             result.differences, result.warnings = planned.differences, planned.warnings
             if planned.refusal:

@@ -22,6 +22,13 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
 class Ledger(Protocol):
     """The record of who owns what, kept on the server itself."""
 
+    @property
+    def identity(self) -> str | None:
+        """Which server it was made on, or was said to be at home on since; None if nobody knows."""
+
+    def settle(self, identity: str) -> None:
+        """Write that the server with this IDENTITY is its home from now on."""
+
     def record(self, entry: Entry) -> None:
         """Write ENTRY over what was there; a part of the open transaction if there is one."""
 

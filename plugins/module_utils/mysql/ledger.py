@@ -45,7 +45,7 @@ _ADDED = {
 announced bigint NOT NULL, changed_at datetime(6) NOT NULL) ENGINE=InnoDB""",
     ),
 }
-_ABOUT = "INSERT IGNORE INTO dbops.about VALUES (1, %s, UUID(), NULL)"
+_ABOUT = "INSERT IGNORE INTO dbops.about VALUES (1, %s, COALESCE(%s, UUID()), NULL)"
 
 _CONTENT = """
 SELECT 'table', TABLE_NAME, TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' FROM information_schema.TABLES
@@ -125,11 +125,21 @@ class Ledger:
         self.version: int | None = None
         self.system_identifier: str | None = None
 
-    def prepare(self) -> None:
-        """Make the tables, or what is missing of them."""
+    @property
+    def identity(self) -> str | None:
+        """Which server this is the ledger of."""
+        return self.system_identifier
+
+    def settle(self, identity: str) -> None:
+        """Write that it is the ledger of the server with this IDENTITY."""
+        self.require_writable()
+        self._session.rows("UPDATE dbops.about SET system_identifier = %s", [identity])
+
+    def prepare(self, identity: str | None) -> None:
+        """Make the tables, or what is missing of them; a server without an IDENTITY gets one."""
         for statement in (*CREATE, *(one for added in _ADDED.values() for one in added)):
             self._session.rows(statement)
-        self._session.rows(_ABOUT, [VERSION])
+        self._session.rows(_ABOUT, [VERSION, identity])
 
     def open(self) -> None:
         """Read what the ledger says of itself."""

@@ -251,7 +251,7 @@ class Server:
         """Make the database and its tables, or finish what another run began: the steps bear repetition."""
         what = f"the database {ledger.DATABASE}"
         with locks.user_lock(self.main, locks.key_of("ledger", ledger.DATABASE), wait=self._lock_timeout, what=what):
-            ledger.Ledger(self.main).prepare()
+            ledger.Ledger(self.main).prepare(self.facts.identity)
         trust = ledger.trust(self.main, self.facts.admin.name)
         if trust.problem:
             raise ledger.distrusted(trust.problem)

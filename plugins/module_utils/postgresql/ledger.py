@@ -170,6 +170,19 @@ class Ledger:
         """Take a SESSION in the database; nothing is read yet."""
         self._session = session
         self.version: int | None = None
+        self._identity: str | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """Which server this is the ledger of."""
+        if self.version is None:
+            self._read_version()
+        return self._identity
+
+    def settle(self, identity: str) -> None:
+        """Write that it is the ledger of the server with this IDENTITY."""
+        self.require_writable()
+        self._session.rows("UPDATE dbops.about SET system_identifier = %s", [identity])
 
     def prepare(self, system_identifier: str | None) -> None:
         """Make the tables."""
@@ -198,8 +211,9 @@ class Ledger:
         self._read_version()
 
     def _read_version(self) -> int:
-        rows = self._session.rows("SELECT version FROM dbops.about")
-        self.version = int(rows[0][0]) if rows else VERSION
+        rows = self._session.rows("SELECT version, system_identifier FROM dbops.about")
+        version, self._identity = rows[0] if rows else (VERSION, None)
+        self.version = int(version)
         return self.version
 
     def upgrade(self) -> None:

@@ -249,6 +249,22 @@ def test_too_many_drops_wait_for_an_acknowledgement(engine: Engine, unique: Uniq
     assert not engine.run(*absent, drop_brake=brake, acknowledge=[token])["failed"]
 
 
+@pytest.mark.feature("L16")
+def test_nothing_is_done_on_another_server_than_was_known(engine: Engine, unique: Unique) -> None:
+    name = unique("u")
+    known = engine.run(user(unique("u"), dbops_owner=owner("first")), server_identity="")["server"]["system_identifier"]
+    again = user(name, dbops_owner=owner(name))
+    document = engine.run(again, server_identity="another")
+    assert [one["reason"] for one in document["objects"]] == ["AcknowledgementNeeded"]
+    assert "another then" in document["objects"][0]["message"]
+    assert not entry(engine, name)
+    token = document["objects"][0]["message"].split()[-1]
+    assert not engine.run(again, server_identity="another", acknowledge=[token])["failed"]
+    identity = engine.run(again, server_identity="")["server"]["system_identifier"]
+    assert identity == (known or identity)
+    assert not engine.run(again, server_identity=identity)["failed"]
+
+
 @pytest.mark.feature("L09", "G05")
 def test_a_run_that_was_cut_off_is_healed(engine: Engine, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements commit one by one: what was given before the end is known to the next run, and can be taken back."""

@@ -42,6 +42,27 @@ def entry(engine: Engine, name: str) -> tuple[Any, ...] | None:
     return rows[0] if rows else None
 
 
+@pytest.mark.feature("L16")
+def test_nothing_is_done_on_another_server_than_was_known(engine: Engine, unique: Unique) -> None:
+    name = unique("u")
+    again = user(name, dbops_owner=owner(name))
+    identity = engine.run(user(unique("u"), dbops_owner=owner("first")))["server"]["system_identifier"]
+    document = engine.run({"kind": "database_instance"}, again, server_identity="7")
+    assert [one["reason"] for one in document["objects"]] == ["AcknowledgementNeeded"] * 2
+    # What is only looked at is looked at all the same.
+    assert document["objects"][0]["observed"]["system_identifier"] == identity
+    assert not entry(engine, name)
+    token = document["objects"][0]["message"].split()[-1]
+    assert not engine.run(again, server_identity="7", acknowledge=[token])["failed"]
+    engine.server.query("UPDATE dbops.about SET system_identifier = '8'", dbname="dbops")
+    document = engine.run(again, server_identity=identity)
+    assert [one["reason"] for one in document["objects"]] == ["AcknowledgementNeeded"]
+    assert not engine.run(again)["failed"]
+    token = document["objects"][0]["message"].split()[-1]
+    assert not engine.run(again, server_identity=identity, acknowledge=[token])["failed"]
+    assert not engine.run(again, server_identity=identity)["failed"]
+
+
 _STRUCTURE = """
 SELECT version::text FROM dbops.about
 UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'dbops' ORDER BY 1
