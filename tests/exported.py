@@ -25,7 +25,7 @@ def operator_objects(resources: Sequence[Mapping[str, Any]], *, engine: str) -> 
         elif one["kind"] == "DatabaseUser":
             login = parse(DATABASE_USER, one)
             names["user", called] = login.username
-            options = variables.database_user(login, engine, password="")
+            options = variables.database_user(login, engine, variables.Login(login.username, ""))
             found.append({name: value for name, value in options.items() if name not in ("password", "verify_login")})
         elif one["kind"] == "DatabaseRole":
             role = parse(DATABASE_ROLE, one)
@@ -34,5 +34,5 @@ def operator_objects(resources: Sequence[Mapping[str, Any]], *, engine: str) -> 
         else:
             grant = parse(DATABASE_GRANT, one)
             ref = ("user", grant.user_ref.name) if grant.user_ref else ("role", grant.role_ref.name)  # type: ignore[union-attr]
-            found.append(grant_variables.database_grant(grant, engine, target=names[ref]))
+            found.append(grant_variables.database_grant(grant, engine) | {ref[0]: names[ref]})
     return found

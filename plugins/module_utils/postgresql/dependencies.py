@@ -74,7 +74,7 @@ def read(
         return {}
     sessions = dict(reader.rows(_SESSIONS, [wanted]))
     found = {name: Dependencies() for name in wanted}
-    for name, database, owned, count, *on in reader.rows(_COUNTS, [wanted]):
+    for name, database, owned, count, catalogs, numbers, owners_of in reader.rows(_COUNTS, [wanted]):
         one = found[name]
         if owned:
             listed = _names(name, database, count, reader, inside)
@@ -86,7 +86,7 @@ def read(
         else:
             found[name] = replace(
                 one,
-                privileges={**one.privileges, database: _privileges(database, *on, inside)},
+                privileges={**one.privileges, database: _privileges(database, catalogs, numbers, owners_of, inside)},
                 passed_on={**one.passed_on, database: _passed_on(name, database, reader, inside)},
             )
     return {name: replace(roles[name], dependencies=found[name], sessions=sessions.get(name, 0)) for name in wanted}

@@ -76,7 +76,7 @@ class _Export:
         self.roles = {name: found[name] for name in wanted if name in found}
         for name, role in self.roles.items():
             one = export_roles.entry(role, self.found.warnings)
-            more, joins = export_roles.memberships(role, admin.name, self.found.warnings)
+            more, joins = export_roles.memberships(role, self.state.facts, self.found.warnings)
             self.found.objects.append(one | more)
             if joins:
                 self.given.setdefault(name, {})["roles"] = joins

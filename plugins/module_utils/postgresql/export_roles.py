@@ -11,8 +11,9 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.role_attributes import NEW, until_text
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Membership, Role
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Facts, Membership, Role
 
 _FLAGS = ("superuser", "create_db", "create_role", "inherit", "replication", "bypass_rls")
 _ROLE = "role"
@@ -51,7 +52,7 @@ def _of_user(role: Role, warnings: list[str]) -> dict[str, Any]:
     return found
 
 
-def memberships(role: Role, admin: str, warnings: list[str]) -> tuple[dict[str, Any], list[str]]:
+def memberships(role: Role, facts: Facts, warnings: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Give what is to be added to the object for a ROLE, and the memberships that a grant is to give instead.
 
     An object with `in_roles` has exactly these, and they are plain ones. A role that has others as well cannot say so.
@@ -59,7 +60,9 @@ def memberships(role: Role, admin: str, warnings: list[str]) -> tuple[dict[str, 
     rows: dict[str, list[Membership]] = {}
     for row in role.member_of:
         rows.setdefault(row.role, []).append(row)
-    plain = [name for name, those in rows.items() if name != admin and _plain(role, those)]
+    # Before, whether a member inherits is said of the member alone.
+    options = versions.has(versions.MEMBERSHIP_OPTIONS, facts.version_number)
+    plain = [name for name, those in rows.items() if name != facts.admin.name and _plain(role, those, options=options)]
     warnings += [
         f"{role.name} is a member of {name} in a way that cannot be declared (ADMIN, or INHERIT or SET unlike a plain "
         "GRANT gives it, or of the account that manages the server); in_roles of it is left off"
@@ -70,8 +73,7 @@ def memberships(role: Role, admin: str, warnings: list[str]) -> tuple[dict[str, 
     return ({"in_roles": sorted(plain)} if plain else {}), []
 
 
-def _plain(role: Role, rows: Iterable[Membership]) -> bool:
+def _plain(role: Role, rows: Iterable[Membership], *, options: bool) -> bool:
     those = list(rows)
-    inherit = [row.inherit for row in those]
-    as_declared = any(inherit) if role.inherit else not any(inherit)
+    as_declared = not options or any(row.inherit for row in those) == role.inherit
     return any(row.set for row in those) and as_declared and not any(row.admin for row in those)

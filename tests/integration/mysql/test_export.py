@@ -13,7 +13,7 @@ from integration.mysql.engine import Engine
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.export import export
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.manifests import manifests
 from localstack.mysql import MySQLServer
-from localstack.mysql_binaries import MARIADB_11_8, MYSQL_9_7, binaries
+from localstack.mysql_binaries import MARIADB_10_11, MARIADB_11_8, MYSQL_9_7, binaries
 
 # By hand, as somebody who never heard of us would.
 DATABASES = (
@@ -98,7 +98,14 @@ def send(server: MySQLServer, *statements: str) -> None:
         server.query(statement)
 
 
-@pytest.fixture(scope="module", params=[MYSQL_9_7, MARIADB_11_8], ids=["MySQL 9.7", "MariaDB 11.8"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(MYSQL_9_7, id="MySQL 9.7"),
+        pytest.param(MARIADB_11_8, id="MariaDB 11.8"),
+        pytest.param(MARIADB_10_11, id="MariaDB 10.11", marks=pytest.mark.slow),
+    ],
+)
 def foreign(request: pytest.FixtureRequest) -> Iterator[MySQLServer]:
     """A server that was built by hand."""
     with MySQLServer(binaries(request.param)) as server:

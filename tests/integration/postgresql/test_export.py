@@ -8,13 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from _pytest.mark.structures import ParameterSet
 from exported import operator_objects
 from integration.postgresql.engine import Engine
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.export import export
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.manifests import manifests
 from localstack.postgresql import Login, PostgreSQLServer
-from localstack.postgresql_binaries import embedded_with_tls
+from localstack.postgresql_binaries import embedded_with_tls, installed
 
 # By hand, as somebody who never heard of us would.
 ROLES = (
@@ -93,10 +94,19 @@ def send(server: PostgreSQLServer, *statements: str, dbname: str = "postgres") -
             connection.execute(statement.encode())
 
 
-@pytest.fixture(scope="module")
-def foreign() -> Iterator[PostgreSQLServer]:
+def versions() -> list[ParameterSet]:
+    """All that are on this machine; those that other tests do not use anyway are slow."""
+    usual = embedded_with_tls().version
+    return [
+        pytest.param(one, id=f"{one.name}-{one.version}", marks=() if one.version == usual else pytest.mark.slow)
+        for one in installed()
+    ]
+
+
+@pytest.fixture(scope="module", params=versions())
+def foreign(request: pytest.FixtureRequest) -> Iterator[PostgreSQLServer]:
     """A server that was built by hand."""
-    with PostgreSQLServer(embedded_with_tls()) as server:
+    with PostgreSQLServer(request.param) as server:
         send(server, *ROLES, *DATABASES)
         send(server, *SCHEMAS, *DATA, *GRANTS, dbname="shop")
         send(server, "DROP SCHEMA public", dbname="plain")
@@ -137,7 +147,7 @@ def test_an_export_makes_the_same_server_again(foreign: PostgreSQLServer) -> Non
     """Passwords and data definitions aside, which are no part of it."""
     found = exported(Engine(foreign, foreign.admin))
     accounts_and_databases = [one for one in found["objects"] if one["kind"] != "database_grant"]
-    with PostgreSQLServer(embedded_with_tls()) as empty:
+    with PostgreSQLServer(foreign.binaries) as empty:
         engine = Engine(empty, empty.admin)
         assert not engine.run(*accounts_and_databases)["failed"]
         send(empty, *DATA, dbname="shop")
