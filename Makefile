@@ -72,8 +72,9 @@ roles: setup ## Write what the roles repeat of their modules anew
 	$(BIN)/python dev/roles.py
 
 .PHONY: crds
-crds: setup ## Write the CRDs anew from the API's models
+crds: setup ## Write what is made from the API's models anew: CRDs, roles for people, a page per kind
 	$(BIN)/python -m dbops_operator.api.crd
+	$(BIN)/python dev/kinds.py
 
 ##@ Tests
 

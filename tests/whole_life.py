@@ -85,6 +85,21 @@ class Life:
             objects.patch(self.cluster, kind, self.namespace, name, {"spec": spec})
         for kind, name in edits:
             objects.wait_ready(self.cluster, kind, self.namespace, name)
+        self._renew_password()
+
+    def _renew_password(self) -> None:
+        """As people do it: they delete the Secret."""
+        name = f"{self.namespace}-app-credentials"
+        before = objects.secret_content(self.cluster, self.namespace, name)
+        assert before
+        self.cluster.kubectl("delete", "secret", name, "--namespace", self.namespace)
+        wait_until(
+            lambda: (
+                objects.secret_content(self.cluster, self.namespace, name).get("password", before["password"])
+                != before["password"]
+            ),
+            what="a new password",
+        )
 
     def backups(self) -> None:
         """Make backups, a schedule and a restore, and what another operator has in work, which nobody ends here."""
