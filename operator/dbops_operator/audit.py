@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit trail: each statement that was sent to a server, with who caused it, in the log `dbops_operator.audit`.
+"""The audit trail: each statement that changed something on a server, with who caused it: log `dbops_operator.audit`.
 
-Called by the lanes for every result. Statements are masked by the engine before they get here.
+Called by the lanes for every result. Statements are masked by the engine before they get here; of a script
+that a user wrote the trail has each statement's number, since its text may hold anything. What the engine notes in its
+own database `dbops` is no part of it.
 """
 
 from __future__ import annotations
@@ -15,11 +17,21 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results imp
 logger = logging.getLogger(__name__)
 
 
-def record(result: ObjectResult, *, server: str, run: str, editor: str) -> None:
-    """Log the statements of a RESULT; EDITOR is the field manager that edited the object last."""
+def record(result: ObjectResult, *, server: str, run: str, reconcile: str, editor: str) -> None:
+    """Log the statements of a RESULT; EDITOR is the field manager that edited the object last.
+
+    RECONCILE is the look at the object that asked for them.
+    """
     for step in result.steps:
         if step.statement:
-            fields = {"object": result.ref, "editor": editor, "run": run, "server": server, "database": step.database}
+            fields = {
+                "object": result.ref,
+                "editor": editor,
+                "reconcile": reconcile,
+                "run": run,
+                "server": server,
+                "database": step.database,
+            }
             logger.info("%s", step.statement, extra={name: value for name, value in fields.items() if value})
 
 

@@ -258,7 +258,8 @@ class ServerLanes:
             if result.ref in by_ref:
                 one = by_ref[result.ref]
                 if not one.check:
-                    audit.record(result, server=lane.name, run=run, editor=self._editor(one.key))
+                    look = one.subject.reconcile if one.subject else ""
+                    audit.record(result, server=lane.name, run=run, reconcile=look, editor=self._editor(one.key))
                 _give(one, result)
             else:
                 logger.error("InternalError: a run gave a result for %s, which it was not asked for", result.ref)

@@ -7,14 +7,14 @@ one that logged in without administrator's rights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import init_sql
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase, InitSQL
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY, Progress
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, StepResult
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
@@ -75,7 +75,11 @@ def _send(
         progress = replace(progress, made=made)
         _record(server, desired, progress)
 
-    with server.script_session(desired.name, made=progress.made, remember=remember) as send:
+    def committed(steps: Sequence[Step]) -> None:
+        result.steps += [step.result(server.masked(step.statement)) for step in steps]
+
+    session = server.script_session(desired.name, made=progress.made, remember=remember, committed=committed)
+    with session as send:
         for number in range(progress.done, len(statements)):
             if stopped():
                 raise DbopsError(Reason.CANCELLED, f"cancelled before statement {number + 1}")

@@ -108,12 +108,17 @@ class Server(Protocol):
         """Take ENTRY for what the ledger says, without writing it: in check mode, for the plans that come after."""
 
     def script_session(
-        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+        self,
+        database: str,
+        *,
+        made: Mapping[str, str],
+        remember: Callable[[Mapping[str, str]], None],
+        committed: Callable[[Sequence[Step]], None],
     ) -> AbstractContextManager[Callable[[str], None]]:
         """Give what sends one statement in DATABASE with its owner's rights, logged in as nobody else.
 
         REMEMBER is told of accounts before they are made for this, and once they are gone; MADE is what it was last
-        told, also by a run that was cut off.
+        told, also by a run that was cut off. COMMITTED is told of what was sent to make and drop them.
         """
 
     def verify(self, user: DesiredUser) -> dict[str, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 DEFINER = "definer"
 """What is made for a script: the account that is the definer of what scripts make in one database."""
+Send = Callable[[Sequence[Step]], None]
 _IN_TRANSACTION = 1
 """SERVER_STATUS_IN_TRANS of the protocol."""
 
@@ -52,9 +54,15 @@ def definer(database: str) -> AccountName:
 
 @contextlib.contextmanager
 def script_session(
-    server: Server, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+    server: Server,
+    database: str,
+    *,
+    made: Mapping[str, str],
+    remember: Callable[[Mapping[str, str]], None],
+    committed: Callable[[Sequence[Step]], None],
 ) -> Iterator[Callable[[str], None]]:
     """Give what sends one statement in DATABASE; see core.server. Raises DbopsError."""
+    send = partial(_apply, server, committed)
     name = definer(database)
     exists = bool(server.main.rows("SELECT 1 FROM mysql.user WHERE user = %s", [name.user]))
     if exists and made.get(DEFINER) != name.user:
@@ -62,10 +70,10 @@ def script_session(
         raise DbopsError(Reason.NOT_ADOPTED, text, field="init_sql")
     remember({DEFINER: name.user})
     password = secrets.token_urlsafe(24)
-    _set(server, name, password, "ALTER" if exists else "CREATE", "ACCOUNT UNLOCK")
+    _set(server, send, name, password, "ALTER" if exists else "CREATE", "ACCOUNT UNLOCK")
     connection = None
     try:
-        _grant(server, name, database)
+        _grant(server, send, name, database)
         connection = server.connector.open_as(name.user, password, database)
         with server.at_work(int(connection.thread_id())):  # type: ignore[no-untyped-call]
             yield _Sender(connection).send
@@ -75,7 +83,7 @@ def script_session(
     finally:
         if connection is not None:
             connection.close()
-        _set(server, name, secrets.token_urlsafe(24), "ALTER", "ACCOUNT LOCK")
+        _set(server, send, name, secrets.token_urlsafe(24), "ALTER", "ACCOUNT LOCK")
 
 
 class _Sender:
@@ -97,15 +105,15 @@ class _Sender:
             raise errors.statement_error(error, doing=f"error {errors.number_of(error)}") from error
 
 
-def _set(server: Server, name: AccountName, password: str, verb: str, lock: str) -> None:
+def _set(server: Server, send: Send, name: AccountName, password: str, verb: str, lock: str) -> None:
     dialect = server.facts.dialect
     plugin = dialect.default_plugin
     identified = Statement(dialect.identified, Identifier(plugin), Secret(hashes.make(password, plugin)))
     arguments: tuple[Part, ...] = (Keyword(verb), account(name), identified, Keyword(lock))
-    _apply(server, [_step(Statement("{} USER {}{} {}", *arguments), f"user {name}")])
+    send([_step(Statement("{} USER {}{} {}", *arguments), f"user {name}")])
 
 
-def _grant(server: Server, name: AccountName, database: str) -> None:
+def _grant(server: Server, send: Send, name: AccountName, database: str) -> None:
     """Give all that there is on the database, as far as our account has it to give."""
     dialect = server.facts.dialect
     plain = Target(privileges.DATABASE, server.facts.fold(database))
@@ -113,12 +121,12 @@ def _grant(server: Server, name: AccountName, database: str) -> None:
     words = tuple(word for word in words if word != privileges.GRANT_OPTION)
     ours = frozenset(word for word in words if not lacking_rights(server.state, plain, frozenset({word})))
     target = plain._replace(database=names.escaped(database))
-    _apply(server, list(grant_statements.grants(name, {target: ours}, dialect)))
+    send(list(grant_statements.grants(name, {target: ours}, dialect)))
 
 
 def _step(statement: Statement, target: str) -> Step:
     return Step(Action.RUN, target, statement, changes=False, transactional=False)
 
 
-def _apply(server: Server, steps: list[Step]) -> None:
-    server.apply(steps, stopped=lambda: False, committed=lambda _sent: None, closing=None)
+def _apply(server: Server, committed: Callable[[Sequence[Step]], None], steps: Sequence[Step]) -> None:
+    server.apply(steps, stopped=lambda: False, committed=committed, closing=None)

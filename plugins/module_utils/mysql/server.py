@@ -170,10 +170,15 @@ class Server:
         self.entries[entry.kind, entry.name] = entry
 
     def script_session(
-        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+        self,
+        database: str,
+        *,
+        made: Mapping[str, str],
+        remember: Callable[[Mapping[str, str]], None],
+        committed: Callable[[Sequence[Step]], None],
     ) -> AbstractContextManager[Callable[[str], None]]:
         """Give what sends one statement of a script in DATABASE; see core.server."""
-        return script_session.script_session(self, database, made=made, remember=remember)
+        return script_session.script_session(self, database, made=made, remember=remember, committed=committed)
 
     def verify(self, user: DesiredUser) -> dict[str, str]:
         """Log in as USER with its declared password, once."""

@@ -14,6 +14,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import passwords
@@ -39,17 +40,24 @@ if TYPE_CHECKING:
 PREFIX = "dbops_init_"
 LOGIN, BESIDE = "login", "beside"
 """What is made for a script: the login of one run, and the role beside a database that the admin owns."""
+Send = Callable[[Sequence[Step]], None]
 _PRIVILEGED = ("superuser", "create_role", "create_db", "replication", "bypass_rls")
 
 
 @contextlib.contextmanager
 def script_session(
-    server: Server, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+    server: Server,
+    database: str,
+    *,
+    made: Mapping[str, str],
+    remember: Callable[[Mapping[str, str]], None],
+    committed: Callable[[Sequence[Step]], None],
 ) -> Iterator[Callable[[str], None]]:
     """Give what sends one statement in DATABASE with its owner's rights; see core.server. Raises DbopsError.
 
     Of what it makes, `login` is gone afterwards; `beside` stays as long as the database does.
     """
+    send = partial(_apply, server, committed)
     kept = {name: role for name, role in made.items() if name == BESIDE}
     owner = server.state.databases[database].owner
     if owner == server.facts.admin.name:
@@ -59,15 +67,15 @@ def script_session(
             raise DbopsError(Reason.NOT_ADOPTED, text, field="owner")
         kept = {BESIDE: owner}
         remember({**made, **kept})
-        _make_beside(server, owner, database)
+        _make_beside(server, send, owner, database)
     _require_harmless(server, owner)
     if LOGIN in made:
-        _clear(server, made[LOGIN], owner, database)
+        _clear(server, send, made[LOGIN], owner, database)
     login, password = PREFIX + secrets.token_hex(8), secrets.token_urlsafe(24)
     remember({**kept, LOGIN: login})
     session: Session | None = None
     try:
-        _make(server, login, password, owner)
+        _make(server, send, login, password, owner)
         session = server.connector.open_as(login, password, database)
         yield _Sender(session).send
         if session.in_transaction:
@@ -76,7 +84,7 @@ def script_session(
     finally:
         if session is not None:
             session.close()
-        _clear(server, login, owner, database)
+        _clear(server, send, login, owner, database)
         remember(kept)
 
 
@@ -114,21 +122,21 @@ def _require_harmless(server: Server, owner: str) -> None:
         raise DbopsError(Reason.ACCESS_DENIED, text, field="owner")
 
 
-def _make_beside(server: Server, name: str, database: str) -> None:
+def _make_beside(server: Server, send: Send, name: str, database: str) -> None:
     """Make the role that stands for the owner where that is the admin itself, and let it make things."""
     target, facts = f"role {name}", server.facts
     if not _exists(server, name):
-        _apply(server, [_step(Statement("CREATE ROLE {}", Identifier(name)), target)])
+        send([_step(Statement("CREATE ROLE {}", Identifier(name)), target)])
     if not facts.admin.superuser:
         # So that the admin can read and change what is made.
         member = Statement(_membership(server), Identifier(name), Identifier(facts.admin.name))
-        _apply(server, [_step(member, target)])
+        send([_step(member, target)])
     content = server.state.databases[database].content
     mine = (facts.admin.name, "pg_database_owner")
     schemas = [schema for schema, owner in content.schemas.items() if owner in mine] if content else []
     grants = [Statement("GRANT ALL ON DATABASE {} TO {}", Identifier(database), Identifier(name))]
     grants += [Statement("GRANT ALL ON SCHEMA {} TO {}", Identifier(one), Identifier(name)) for one in schemas]
-    _apply(server, [_step(one, f"what {target} may", database=database) for one in grants])
+    send([_step(one, f"what {target} may", database=database) for one in grants])
 
 
 def _membership(server: Server) -> str:
@@ -137,7 +145,7 @@ def _membership(server: Server) -> str:
     return "GRANT {} TO {}"
 
 
-def _make(server: Server, login: str, password: str, owner: str) -> None:
+def _make(server: Server, send: Send, login: str, password: str, owner: str) -> None:
     verifier = Secret(passwords.scram_verifier(password))
     member, role = Identifier(login), Identifier(owner)
     steps = [
@@ -145,11 +153,11 @@ def _make(server: Server, login: str, password: str, owner: str) -> None:
         # Its sessions begin as the owner, and RESET ROLE leads back there.
         _step(Statement("ALTER ROLE {} SET role = {}", member, Literal(owner)), f"role {login}"),
     ]
-    _apply(server, steps)
-    _apply(server, [_step(Statement(_membership(server), role, member), f"role {owner} to {login}")])
+    send(steps)
+    send([_step(Statement(_membership(server), role, member), f"role {owner} to {login}")])
 
 
-def _clear(server: Server, login: str, owner: str, database: str) -> None:
+def _clear(server: Server, send: Send, login: str, owner: str, database: str) -> None:
     """Give what LOGIN owns to OWNER, and drop it."""
     if not _exists(server, login):
         return
@@ -158,8 +166,8 @@ def _clear(server: Server, login: str, owner: str, database: str) -> None:
         _step(Statement("REASSIGN OWNED BY {} TO {}", member, role), f"what {login} owns", database=database),
         _step(Statement("DROP OWNED BY {}", member), f"privileges of {login}", database=database),
     ]
-    _apply(server, acting_as([login, owner], inside, _seen(server, [login, owner])))
-    _apply(server, [_step(Statement("DROP ROLE {}", member), f"role {login}")])
+    send(acting_as([login, owner], inside, _seen(server, [login, owner])))
+    send([_step(Statement("DROP ROLE {}", member), f"role {login}")])
 
 
 def _seen(server: Server, names: Sequence[str]) -> ServerState:
@@ -175,8 +183,8 @@ def _step(statement: Statement, target: str, database: str | None = None) -> Ste
     return Step(Action.RUN, target, statement, database=database, changes=False)
 
 
-def _apply(server: Server, steps: Sequence[Step]) -> None:
-    server.apply(steps, stopped=lambda: False, committed=lambda _sent: None, closing=None)
+def _apply(server: Server, committed: Callable[[Sequence[Step]], None], steps: Sequence[Step]) -> None:
+    server.apply(steps, stopped=lambda: False, committed=committed, closing=None)
 
 
 def _role(server: Server, name: str) -> Role | None:

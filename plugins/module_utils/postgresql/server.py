@@ -181,10 +181,15 @@ class Server:
 
     @contextlib.contextmanager
     def script_session(
-        self, database: str, *, made: Mapping[str, str], remember: Callable[[Mapping[str, str]], None]
+        self,
+        database: str,
+        *,
+        made: Mapping[str, str],
+        remember: Callable[[Mapping[str, str]], None],
+        committed: Callable[[Sequence[Step]], None],
     ) -> Iterator[Callable[[str], None]]:
         """Give what sends one statement of a script in DATABASE; see core.server."""
-        with script_session.script_session(self, database, made=made, remember=remember) as send:
+        with script_session.script_session(self, database, made=made, remember=remember, committed=committed) as send:
             yield send
         self._observing.look_again(database, self.state, self.main)
 
