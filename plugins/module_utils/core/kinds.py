@@ -13,7 +13,8 @@ What a planner can count on:
 - Steps run in their order. Those next to each other that are transactional and in the same session are one
   transaction. `database=NAME` runs in a session in that database, which is closed before anything that needs
   the database to be free (each step that is not transactional).
-- In check mode a plan is shown and not applied, so it must predict also what follows a `look_again`.
+- In check mode a plan is shown and not applied, so it must foresee also what follows a `look_again`. Each step says
+  by its `effect` what it changes, so that the plans after it see the state as it leaves it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ class Kind:
     plan: Callable[[Any, Any, Mapping[str, Any]], Plan]
     observed: Callable[[Any, Any], dict[str, Any]]
     exists: Callable[[Any, Any], bool]
-    predict: Callable[[Any, Any], None]
-    """Note in the state what a plan has removed, and in check mode also what it would have made or removed."""
     locks: Callable[[Any], tuple[str, str]] | None = None
     """The thing and name whose lock its writers take, where that is another one: who gets something is locked, so
     that what one declaration takes away cannot cross with what another one gives."""

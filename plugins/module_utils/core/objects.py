@@ -131,8 +131,6 @@ class Objects:
     def _foresee(self, kind: Kind, desired: Desired, claimed: Claim, planned: Plan, result: ObjectResult) -> None:
         """Note what the plan would have changed, on the server and in the ledger."""
         self._report(planned.steps, result)
-        if planned.creates or planned.makes or planned.drops:
-            kind.predict(desired, self.server.state)
         if planned.drops or self._must_record(kind, desired, claimed, planned):
             entry = self._entry_after(kind, desired, claimed, planned)
             if entry:
@@ -171,8 +169,6 @@ class Objects:
             else:
                 text = f"{desired.name} keeps changing while it is worked on (new sessions?); it is tried again"
                 raise DbopsError(Reason.IN_USE, text)
-            if planned.drops:
-                kind.predict(desired, self.server.state)
             self.server.observe([desired])
             return planned
 

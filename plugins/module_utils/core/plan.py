@@ -74,8 +74,6 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     creates: bool = False
     """The object itself does not exist yet."""
-    makes: bool = False
-    """Something that others may refer to is made within the object, such as a schema."""
     drops: bool = False
     """The object itself goes."""
     applied: dict[str, Any] = field(default_factory=dict)

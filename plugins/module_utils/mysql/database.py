@@ -8,6 +8,7 @@ with a new one of that name: those that declarations of ours gave are taken back
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase
@@ -22,7 +23,12 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import charsets, grant_items, grant_statements
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
+    charsets,
+    effects,
+    grant_items,
+    grant_statements,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.grant_privileges import lacking_rights
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
@@ -61,17 +67,6 @@ def observed(desired: DesiredDatabase, state: ServerState) -> dict[str, Any]:
 def exists(desired: DesiredDatabase, state: ServerState) -> bool:
     """Whether there is a database of this name."""
     return _existing(desired, state) is not None
-
-
-def predict(desired: DesiredDatabase, state: ServerState) -> None:
-    """Note in STATE what a plan has made or removed, or would have in check mode."""
-    key = state.facts.fold(desired.name)
-    if not desired.present:
-        state.databases.pop(key, None)
-        return
-    charset = charsets.charset_name(desired.encoding or state.facts.charset)
-    collation = desired.collation or state.default_collations.get(charset, state.facts.collation)
-    state.databases[key] = Database(key, charset, collation)
 
 
 def plan(desired: DesiredDatabase, state: ServerState, memory: Mapping[str, Any]) -> Plan:
@@ -124,8 +119,17 @@ def _plan_create(desired: DesiredDatabase, state: ServerState, charset: str | No
     _require("CREATE", "create", state)
     made = Plan(creates=True)
     statement = Statement("CREATE DATABASE {}{}", Identifier(desired.name), _options(charset, collation))
+    key, facts = state.facts.fold(desired.name), state.facts
+    by_default = state.default_collations.get(charset or facts.charset, facts.collation)
+    database = Database(key, charset or facts.charset, collation or by_default)
     made.add(
-        step(Action.CREATE, f"database {desired.name}", statement, after=desired.name),
+        step(
+            Action.CREATE,
+            f"database {desired.name}",
+            statement,
+            after=desired.name,
+            effect=partial(effects.make_database, key=key, database=database),
+        ),
         Difference("exists", "true", "false"),
     )
     return made
@@ -147,7 +151,9 @@ def _plan_alter(existing: Database, state: ServerState, charset: str | None, col
     options = _options(differing.get("charset"), collation)
     statement = Statement("ALTER DATABASE {}{}", Identifier(existing.name), options)
     before = {field: present[field] for field in differing}
-    made.steps = [step(Action.ALTER, f"database {existing.name}", statement, before=before, after=differing)]
+    effect = partial(effects.alter_database, key=state.facts.fold(existing.name), options=differing)
+    target = f"database {existing.name}"
+    made.steps = [step(Action.ALTER, target, statement, before=before, after=differing, effect=effect)]
     made.warnings = ["the new default is for tables made from now on; those that are there keep theirs"]
     return made
 
@@ -175,14 +181,16 @@ def _plan_drop(
             raise DbopsError(Reason.IN_USE, text, field="end_sessions")
         made.steps += end_sessions(existing.sessions, of=target, facts=state.facts, look_again=False)
         drop = Statement("DROP DATABASE {}", Identifier(existing.name))
-        made.steps.append(step(Action.DROP, target, drop, before=existing.name, destructive=True))
+        effect = partial(effects.drop_database, key=state.facts.fold(existing.name))
+        made.steps.append(step(Action.DROP, target, drop, before=existing.name, destructive=True, effect=effect))
     _take_back(state.facts.fold(desired.name), state, made)
     definer = (memory.get(MEMORY) or {}).get("made", {}).get("definer")
     if definer:
         # Made for what init_sql made, and for nothing else.
         name = AccountName(definer, "%")
         drop_user = Statement("DROP USER IF EXISTS {}", account(name))
-        made.steps.append(step(Action.DROP, f"user {name}", drop_user, destructive=True))
+        effect = partial(effects.drop_account, name=name)
+        made.steps.append(step(Action.DROP, f"user {name}", drop_user, destructive=True, effect=effect))
     return made
 
 

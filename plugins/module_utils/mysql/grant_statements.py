@@ -8,6 +8,7 @@ https://dev.mysql.com/doc/refman/9.0/en/grant.html https://mariadb.com/kb/en/gra
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import (
@@ -17,6 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Part,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import effects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.dialects import Dialect
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.privileges import (
     COLUMN,
@@ -36,43 +38,53 @@ _GLOBALLY = Statement("*.*")
 
 def grants(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: Dialect) -> Iterator[Step]:
     """Give the steps that give ITEMS to an account; their databases are patterns."""
-    for target, words, columns in _grouped(items):
+    for target, words, columns, those in _grouped(items):
         parts = _words(target, words - {GRANT_OPTION}, columns, dialect) or [_USAGE]
         template = "GRANT {} ON {} TO {} WITH GRANT OPTION" if GRANT_OPTION in words else "GRANT {} ON {} TO {}"
         statement = Statement(template, Joined(parts), _object(target), account(name))
-        yield step(Action.GRANT, _target(target, words, columns, f"to {name}"), statement)
+        effect = partial(effects.grant, name=name, items=those)
+        yield step(Action.GRANT, _target(target, words, columns, f"to {name}"), statement, effect=effect)
 
 
 def revokes(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: Dialect) -> Iterator[Step]:
     """Give the steps that take ITEMS from an account; their databases are patterns."""
-    for target, words, columns in _grouped(items):
+    for target, words, columns, those in _grouped(items):
         parts = _words(target, words - {GRANT_OPTION}, columns, dialect)
         if GRANT_OPTION in words:
             parts.append(Keyword(GRANT_OPTION))
         statement = Statement("REVOKE {} ON {} FROM {}", Joined(parts), _object(target), account(name))
-        yield step(Action.REVOKE, _target(target, words, columns, f"from {name}"), statement, destructive=True)
+        what, effect = _target(target, words, columns, f"from {name}"), partial(effects.revoke, name=name, items=those)
+        yield step(Action.REVOKE, what, statement, destructive=True, effect=effect)
 
 
 _Columns = dict[str, list[str]]
+Items = Mapping[Target, frozenset[str]]
 
 
-def _grouped(items: Mapping[Target, frozenset[str]]) -> Iterator[tuple[Target, frozenset[str], _Columns]]:
-    """Put columns of one table together, and dynamic privileges that may be given on, and those that may not."""
+def _grouped(items: Items) -> Iterator[tuple[Target, frozenset[str], _Columns, Items]]:
+    """Put columns of one table together, and dynamic privileges that may be given on, and those that may not.
+
+    Gives also which of the ITEMS these are.
+    """
     columns: dict[Target, _Columns] = {}
     dynamic: dict[frozenset[str], set[str]] = {}
+    parts: dict[Target | frozenset[str], dict[Target, frozenset[str]]] = {}
     for target, words in sorted(items.items()):
         if target.level == COLUMN:
-            of_table = columns.setdefault(target._replace(level=TABLE, column=""), {})
+            table = target._replace(level=TABLE, column="")
+            parts.setdefault(table, {})[target] = words
+            of_table = columns.setdefault(table, {})
             for word in words:
                 of_table.setdefault(word, []).append(target.column)
         elif target.level == GLOBAL and target.name:
+            parts.setdefault(words & {GRANT_OPTION}, {})[target] = words
             dynamic.setdefault(words & {GRANT_OPTION}, set()).update(words - {GRANT_OPTION})
         else:
-            yield target, words, {}
+            yield target, words, {}, {target: words}
     for option, names in dynamic.items():
-        yield Target(GLOBAL), frozenset(names) | option, {}
+        yield Target(GLOBAL), frozenset(names) | option, {}, parts[option]
     for table, by_word in columns.items():
-        yield table, frozenset(by_word), by_word
+        yield table, frozenset(by_word), by_word, parts[table]
 
 
 def _words(target: Target, words: frozenset[str], columns: _Columns, dialect: Dialect) -> list[Part]:

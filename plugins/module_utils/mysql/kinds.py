@@ -23,7 +23,6 @@ KINDS: dict[str, Kind] = {
         plan=instance.plan,
         observed=instance.observed,
         exists=lambda _desired, _state: True,
-        predict=lambda _desired, _state: None,
     ),
     "database_access": Kind(
         thing=None,
@@ -31,7 +30,6 @@ KINDS: dict[str, Kind] = {
         plan=access.plan,
         observed=access.observed,
         exists=lambda _desired, _state: True,
-        predict=lambda _desired, _state: None,
     ),
     "database_user": Kind(
         thing="role",
@@ -39,7 +37,6 @@ KINDS: dict[str, Kind] = {
         plan=user.plan,
         observed=user.observed,
         exists=lambda desired, state: desired.name in state.accounts,
-        predict=user.predict,
     ),
     "database_role": Kind(
         thing="role",
@@ -47,7 +44,6 @@ KINDS: dict[str, Kind] = {
         plan=role.plan,
         observed=role.observed,
         exists=lambda desired, state: desired.name in state.accounts,
-        predict=role.predict,
     ),
     "database_grant": Kind(
         thing="grant",
@@ -56,7 +52,6 @@ KINDS: dict[str, Kind] = {
         observed=grant.observed,
         # It is a declaration and nothing on the server: there is nothing to adopt.
         exists=lambda _desired, _state: False,
-        predict=lambda _desired, _state: None,
         locks=lambda desired: ("role", desired.grantee),
     ),
     "database": Kind(
@@ -65,7 +60,6 @@ KINDS: dict[str, Kind] = {
         plan=database.plan,
         observed=database.observed,
         exists=database.exists,
-        predict=database.predict,
     ),
 }
 """The rows; core.order says which come first."""

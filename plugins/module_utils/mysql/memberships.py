@@ -8,8 +8,9 @@ https://dev.mysql.com/doc/refman/9.0/en/roles.html https://mariadb.com/kb/en/set
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
@@ -21,6 +22,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Keyword,
     Statement,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import effects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.emulation import is_emulated
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
@@ -32,6 +34,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state impo
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import account, shown, step
 
 _UMBRELLA = "~roles"
+Effect = Callable[[ServerState], None]
 
 
 def umbrella(user: str) -> str:
@@ -101,15 +104,16 @@ class Memberships:
             role = self.require_role(name)
             self._require_admin(role)
             statement = Statement("GRANT {} TO {}", account(role), account(one.name))
-            self._add(
-                Action.GRANT, f"role {name} to {one.name}", statement, Difference(f"{self.field}.missing", name, "")
-            )
+            difference = Difference(f"{self.field}.missing", name, "")
+            effect = partial(effects.give_role, role=role, to=one.name)
+            self._add(Action.GRANT, f"role {name} to {one.name}", statement, difference, effect)
         for grant in _direct(one):
             if grant.role.user in take:
                 self._require_admin(grant.role)
                 statement = Statement("REVOKE {} FROM {}", account(grant.role), account(one.name))
                 difference = Difference(f"{self.field}.extra", "", grant.role.user, destructive=True)
-                self._add(Action.REVOKE, f"role {grant.role.user} from {one.name}", statement, difference)
+                effect = partial(effects.take_role, role=grant.role, of=one.name)
+                self._add(Action.REVOKE, f"role {grant.role.user} from {one.name}", statement, difference, effect)
 
     def plan_set(
         self,
@@ -187,9 +191,9 @@ class Memberships:
         )
         raise DbopsError(Reason.PRIVILEGE_MISSING, text, field=self.option)
 
-    def _add(self, action: Action, target: str, statement: Statement, difference: Difference) -> None:
+    def _add(self, action: Action, target: str, statement: Statement, difference: Difference, effect: Effect) -> None:
         destructive = action is Action.REVOKE
-        self.made.steps.append(step(action, target, statement, destructive=destructive))
+        self.made.steps.append(step(action, target, statement, destructive=destructive, effect=effect))
         if difference not in self.made.differences:
             self.made.differences.append(difference)
 
@@ -208,6 +212,7 @@ class Memberships:
             f"default roles of {one.name}",
             statement,
             Difference("defaultRole", after, before),
+            partial(effects.set_defaults, name=one.name, roles=frozenset(roles)),
         )
 
     def _default_one(self, wanted: Sequence[str]) -> None:
@@ -222,26 +227,31 @@ class Memberships:
             role = Identifier(target) if target else Keyword("NONE")
             statement = Statement("SET DEFAULT ROLE {} FOR {}", role, account(one.name))
             difference = Difference("defaultRole", ", ".join(wanted), self._shown_default(one, covering))
-            self._add(Action.ALTER, f"default role of {one.name}", statement, difference)
+            effect = partial(effects.alter_account, name=one.name, attributes={"default_role": target})
+            self._add(Action.ALTER, f"default role of {one.name}", statement, difference, effect)
 
     def _cover(self, covering: Account | None, wanted: Sequence[str]) -> None:
         """Let our umbrella have exactly the WANTED roles, and every account of the member have it."""
         name = AccountName(umbrella(self.member), "")
         if covering is None:
             create = Statement("CREATE ROLE {}", Identifier(name.user))
-            self.made.steps.append(step(Action.CREATE, f"role {name}", create, changes=False))
+            effect: Effect = partial(effects.make_account, account=Account(name, is_role=True))
+            self.made.steps.append(step(Action.CREATE, f"role {name}", create, changes=False, effect=effect))
         present = {grant.role.user for grant in covering.roles} if covering else set()
         for role in sorted(set(wanted) - present):
             self._require_admin(AccountName(role, ""))
             statement = Statement("GRANT {} TO {}", Identifier(role), Identifier(name.user))
-            self.made.steps.append(step(Action.GRANT, f"role {role} to {name}", statement))
+            effect = partial(effects.give_role, role=AccountName(role, ""), to=name)
+            self.made.steps.append(step(Action.GRANT, f"role {role} to {name}", statement, effect=effect))
         for role in sorted(present - set(wanted)):
             statement = Statement("REVOKE {} FROM {}", Identifier(role), Identifier(name.user))
-            self.made.steps.append(step(Action.REVOKE, f"role {role} from {name}", statement))
+            effect = partial(effects.take_role, role=AccountName(role, ""), of=name)
+            self.made.steps.append(step(Action.REVOKE, f"role {role} from {name}", statement, effect=effect))
         for one in self.accounts:
             if wanted and all(grant.role != name for grant in one.roles):
                 statement = Statement("GRANT {} TO {}", Identifier(name.user), account(one.name))
-                self.made.steps.append(step(Action.GRANT, f"role {name} to {one.name}", statement))
+                effect = partial(effects.give_role, role=name, to=one.name)
+                self.made.steps.append(step(Action.GRANT, f"role {name} to {one.name}", statement, effect=effect))
 
     def _taken(self) -> set[str]:
         field = f"{self.field}.extra"

@@ -9,6 +9,7 @@ whose privileges its members get one by one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredRole
@@ -18,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     declared,
+    effects,
     emulation,
     grant_items,
     memberships,
@@ -68,14 +70,16 @@ def plan(desired: DesiredRole, state: ServerState, memory: Mapping[str, Any]) ->
     name = existing.name if existing else _name(desired, state.facts)
     made = Plan(creates=existing is None)
     if existing is None:
+        effect = partial(effects.make_account, account=Account(name, is_role=not name.host, locked=True))
         made.add(
-            step(Action.CREATE, f"role {desired.name}", _create(desired, name, state.facts)),
+            step(Action.CREATE, f"role {desired.name}", _create(desired, name, state.facts), effect=effect),
             Difference("exists", "true", "false"),
         )
     elif not existing.is_role and not existing.locked:
         statement = Statement("ALTER USER {} ACCOUNT LOCK", account(name))
+        lock = partial(effects.alter_account, name=name, attributes={"locked": True})
         made.add(
-            step(Action.ALTER, f"role {desired.name}", statement, before=False, after=True),
+            step(Action.ALTER, f"role {desired.name}", statement, before=False, after=True, effect=lock),
             Difference("accountLocked", "true", "false"),
         )
     now = existing or Account(name, is_role=not name.host, locked=True)
@@ -180,13 +184,3 @@ def observed(desired: DesiredRole, state: ServerState) -> dict[str, Any]:
     if desired.present:
         facts |= entries_held(desired.grants or (), accounts, state)
     return facts
-
-
-def predict(desired: DesiredRole, state: ServerState) -> None:
-    """Note what a plan that is not applied would have made or removed."""
-    if not desired.present:
-        state.accounts.pop(desired.name, None)
-        return
-    name = _name(desired, state.facts)
-    state.accounts.setdefault(desired.name, {})[name.host] = Account(name, is_role=not name.host, locked=True)
-    state.made_roles |= {name}

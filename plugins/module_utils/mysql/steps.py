@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Literal, Statement
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import effects
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import quoted
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import AccountName, Facts
 
@@ -61,6 +63,7 @@ def end_sessions(numbers: Iterable[int], *, of: str, facts: Facts, look_again: b
             Statement("KILL CONNECTION {}", Literal(number)),
             changes=False,
             look_again=look_again and number == ending[-1],
+            effect=partial(effects.end_session, number=number),
         )
         for number in ending
     ]

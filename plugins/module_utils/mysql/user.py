@@ -203,12 +203,3 @@ def observed(desired: DesiredUser, state: ServerState) -> dict[str, Any]:
         ]
         facts["owned_objects_count"] = len(owned)
     return facts
-
-
-def predict(desired: DesiredUser, state: ServerState) -> None:
-    """Note what a plan that is not applied would have made or removed."""
-    if not desired.present:
-        state.accounts.pop(desired.name, None)
-        return
-    hosts = _hosts(desired, state.accounts.get(desired.name, {}))
-    state.accounts[desired.name] = {host: Account(AccountName(desired.name, host)) for host in hosts}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
@@ -22,7 +23,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Secret,
     Statement,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import hashes
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import effects, hashes
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Account, AccountName, Facts
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import account, step
 
@@ -93,7 +94,9 @@ def plan_account(
     if now is None:
         statement = clauses.statement("CREATE USER", name)
         after = {one.field: one.expected for one in clauses.differences}
-        made.steps.append(step(Action.CREATE, target, statement, after=after))
+        new = Account(name, locked=bool(desired.account_locked))
+        effect = partial(effects.make_account, account=new)
+        made.steps.append(step(Action.CREATE, target, statement, after=after, effect=effect))
         if not made.creates:
             made.differences.append(Difference("hosts.missing", name.host, ""))
         return
@@ -102,7 +105,9 @@ def plan_account(
         before = {one.field: one.actual for one in clauses.differences}
         after = {one.field: one.expected for one in clauses.differences}
         statement = clauses.statement("ALTER USER", name)
-        made.steps.append(step(Action.ALTER, target, statement, before=before, after=after))
+        locked = now.locked if desired.account_locked is None else desired.account_locked
+        effect = partial(effects.alter_account, name=name, attributes={"locked": locked})
+        made.steps.append(step(Action.ALTER, target, statement, before=before, after=after, effect=effect))
     if desired.discard_old_password and now.second_password and not changes_password:
         statement = Statement("ALTER USER {} DISCARD OLD PASSWORD", account(name))
         made.steps.append(step(Action.ALTER, target, statement, before="old password", after="discarded"))

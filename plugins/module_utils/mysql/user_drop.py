@@ -9,13 +9,14 @@ their sessions ended, then everything is looked at again, and only a user that i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredUser
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Identifier, Statement
-from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import memberships
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import effects, memberships
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import Account, OwnedObject, ServerState
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps import account, end_sessions, step
 
@@ -52,7 +53,8 @@ def plan_role(name: str, existing: Account | None, state: ServerState) -> Plan:
         made.differences.append(Difference("exists", "false", "true", destructive=True))
         native = existing.is_role or state.facts.dialect.roles_are_accounts
         statement = Statement("DROP ROLE {}" if native else "DROP USER {}", account(existing.name))
-        made.steps.append(step(Action.DROP, f"role {name}", statement, destructive=True))
+        effect = partial(effects.drop_account, name=existing.name)
+        made.steps.append(step(Action.DROP, f"role {name}", statement, destructive=True, effect=effect))
     return made
 
 
@@ -76,6 +78,7 @@ def _lock(accounts: Sequence[Account], *, look_again: bool) -> list[Step]:
             f"user {one.name}",
             Statement("ALTER USER {} ACCOUNT LOCK", account(one.name)),
             look_again=look_again and one is unlocked[-1],
+            effect=partial(effects.alter_account, name=one.name, attributes={"locked": True}),
         )
         for one in unlocked
     ]
@@ -83,12 +86,19 @@ def _lock(accounts: Sequence[Account], *, look_again: bool) -> list[Step]:
 
 def _drop(one: Account) -> Step:
     statement = Statement("DROP USER {}", account(one.name))
-    return step(Action.DROP, f"user {one.name}", statement, destructive=True)
+    effect = partial(effects.drop_account, name=one.name)
+    return step(Action.DROP, f"user {one.name}", statement, destructive=True, effect=effect)
 
 
 def _drop_umbrella(user: str, state: ServerState) -> list[Step]:
     return [
-        step(Action.DROP, f"role {one.name}", Statement("DROP ROLE {}", Identifier(one.name.user)), destructive=True)
+        step(
+            Action.DROP,
+            f"role {one.name}",
+            Statement("DROP ROLE {}", Identifier(one.name.user)),
+            destructive=True,
+            effect=partial(effects.drop_account, name=one.name),
+        )
         for one in state.of_user(memberships.umbrella(user))
         if one.is_role
     ]

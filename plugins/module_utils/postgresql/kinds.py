@@ -27,7 +27,6 @@ KINDS: dict[str, Kind] = {
         plan=instance.plan,
         observed=instance.observed,
         exists=lambda _desired, _state: True,
-        predict=lambda _desired, _state: None,
     ),
     "database_access": Kind(
         thing=None,
@@ -35,7 +34,6 @@ KINDS: dict[str, Kind] = {
         plan=access.plan,
         observed=access.observed,
         exists=lambda _desired, _state: True,
-        predict=lambda _desired, _state: None,
     ),
     "database_user": Kind(
         thing="role",
@@ -43,7 +41,6 @@ KINDS: dict[str, Kind] = {
         plan=user.plan,
         observed=lambda desired, state: role_attributes.observed(desired.name, state),
         exists=lambda desired, state: desired.name in state.role_names,
-        predict=lambda _desired, _state: None,
     ),
     "database_role": Kind(
         thing="role",
@@ -51,7 +48,6 @@ KINDS: dict[str, Kind] = {
         plan=role.plan,
         observed=role.observed,
         exists=lambda desired, state: desired.name in state.role_names,
-        predict=lambda _desired, _state: None,
     ),
     "database_grant": Kind(
         thing="grant",
@@ -60,7 +56,6 @@ KINDS: dict[str, Kind] = {
         observed=grant.observed,
         # It is a declaration and nothing on the server: there is nothing to adopt.
         exists=lambda _desired, _state: False,
-        predict=lambda _desired, _state: None,
         locks=lambda desired: ("role", default_privileges.grantee_name(desired.grantee)),
     ),
     "database": Kind(
@@ -69,7 +64,6 @@ KINDS: dict[str, Kind] = {
         plan=database.plan,
         observed=database.observed,
         exists=lambda desired, state: desired.name in state.databases,
-        predict=lambda _desired, _state: None,
     ),
 }
 """The rows; core.order says which come first."""
