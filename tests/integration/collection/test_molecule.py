@@ -30,10 +30,12 @@ def scenarios() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 
 
+@pytest.mark.feature("A08")
 def test_there_is_a_scenario_for_each_role() -> None:
     assert scenarios() == sorted(path.name for path in (ROOT / "roles").iterdir())
 
 
+@pytest.mark.feature("A03", "A08")
 @pytest.mark.parametrize(
     "scenario", [pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow]) for name in scenarios()]
 )

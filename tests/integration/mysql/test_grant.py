@@ -195,8 +195,8 @@ def test_what_is_no_longer_declared_goes_and_nothing_else(engine: Engine, unique
 
 
 @pytest.mark.feature("G04")
-def test_the_grant_option_of_each_level(superuser_engine: Engine, unique: Unique) -> None:
-    engine, name = superuser_engine, unique("app")
+def test_the_grant_option_of_each_level(engine: Engine, unique: Unique) -> None:
+    name = unique("app")
     place = made_place(engine, unique("db"))
     engine.run(user(name, password="x"))
     entries = [
@@ -207,6 +207,9 @@ def test_the_grant_option_of_each_level(superuser_engine: Engine, unique: Unique
         {"level": "procedure", "database": place, "procedure": "p", "privileges": ["EXECUTE"]},
         {"level": "function", "database": place, "function": "f", "privileges": ["EXECUTE"]},
     ]
+    if engine.weak:
+        # It has no EXECUTE to give.
+        entries = entries[:4]
     engine.four_runs(mine(name, grants=entries))
     before = engine.grants(name)
     for entry in entries:

@@ -323,7 +323,7 @@ def test_something_else_listens_there(superuser_engine: Engine) -> None:
         assert reason(superuser_engine, **options) == "ConnectionFailed"
 
 
-@pytest.mark.feature("I11")
+@pytest.mark.feature("I11", "I14")
 def test_a_pooler_is_recognised(superuser_engine: Engine, unique: Unique) -> None:
     """One that does not pass our settings on, as PgBouncer with ignore_startup_parameters."""
     port, name = superuser_engine.server.port, unique("app")

@@ -327,6 +327,7 @@ def test_a_statement_that_takes_too_long(fragile: Engine, unique: Unique) -> Non
     assert not exists(fragile, name)
 
 
+@pytest.mark.feature("I14")
 def test_a_replica_is_refused_before_anything_is_sent(unique: Unique) -> None:
     with PostgreSQLServer(embedded_with_tls()) as server:
         engine = Engine(server, server.admin)
