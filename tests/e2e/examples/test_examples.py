@@ -22,7 +22,7 @@ NAMESPACE = "shop"
 WANTED = {
     "databaseinstance": ("main",),
     "database": ("orders",),
-    "databaseuser": ("orders-app", "orders-owner"),
+    "databaseuser": ("orders-app", "orders-owner", "orders-reports"),
     "databaserole": ("orders-reader",),
     "databasegrant": ("orders-app",),
 }

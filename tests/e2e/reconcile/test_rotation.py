@@ -14,6 +14,7 @@ from dbops_operator import credentials
 from dbops_operator.keys import Key
 from dbops_operator.work import Done
 from localstack.postgresql import PostgreSQLServer
+from localstack.postgresql_binaries import embedded_with_tls
 
 LogIn = Callable[[Mapping[str, str]], bool]
 REFERENCE = {"instanceRef": {"name": "main"}}
@@ -86,6 +87,21 @@ async def test_twin_logins_under_one_role(
     operator: Operator, postgres: PostgreSQLServer, can_log_in: LogIn, name: str, database: str
 ) -> None:
     await operator.instance(postgres)
+    await lives_as_twins(operator, postgres, can_log_in, name, database)
+
+
+@pytest.mark.feature("R03")
+async def test_twin_logins_made_by_a_weak_admin(operator: Operator, can_log_in: LogIn, name: str) -> None:
+    with PostgreSQLServer(embedded_with_tls()) as server:
+        await operator.instance(server.weak_admin())
+        server.query(f"CREATE DATABASE {name}_d")
+        await lives_as_twins(operator, server, can_log_in, name, f"{name}_d")
+
+
+async def lives_as_twins(
+    operator: Operator, postgres: PostgreSQLServer, can_log_in: LogIn, name: str, database: str
+) -> None:
+    """One user from its first login to the end of its third."""
     key = await create(operator, name)
     first = await secret_of(operator, key)
     assert first["username"] == name
