@@ -22,6 +22,7 @@ from dbops_operator.api.database import DatabaseSpec
 from dbops_operator.api.database_grant import DatabaseGrantSpec
 from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
 from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
+from dbops_operator.api.privileges import MySQLGrant
 from dbops_operator.api.variables import memberships
 from dbops_operator.rotation import Wishes
 from dbops_operator.settings import CrossNamespace, Settings
@@ -270,6 +271,7 @@ def check_rotation(wanted: Wishes, limits: Limits, *, login: str) -> None:
 def check_role(spec: DatabaseRoleSpec, limits: Limits) -> None:
     """Refuse what a DatabaseRole of another namespace must not ask for."""
     _check_name(spec.role_name, limits, field="spec.roleName")
+    _check_mysql_grants((spec.mysql and spec.mysql.grants) or (), limits)
     block = spec.postgres
     if not block:
         return
@@ -282,6 +284,9 @@ def check_role(spec: DatabaseRoleSpec, limits: Limits) -> None:
 
 def check_grant(spec: DatabaseGrantSpec, limits: Limits) -> None:
     """Refuse what a DatabaseGrant of another namespace must not ask for."""
+    for role in (spec.mysql and spec.mysql.roles) or ():
+        _check_role(role, limits, field="spec.mysql.roles")
+    _check_mysql_grants((spec.mysql and spec.mysql.grants) or (), limits)
     block = spec.postgres
     if not block:
         return
@@ -305,6 +310,34 @@ def check_reference(found: Body, *, reader: str, settings: Settings) -> None:
         f"{found['kind']} {namespace}/{metadata['name']} does not consent to being named from namespace {reader}: "
         f"annotate it {annotation.ALLOW_FROM}={reader}",
     )
+
+
+def check_quota(policy: AccessPolicy | None, *, kind: str, namespace: str, before: int) -> None:
+    """Refuse one more object of a KIND than the policy admits to each namespace; BEFORE are those that were earlier."""
+    quotas = policy.quotas if policy else None
+    limit = getattr(quotas, _QUOTAS[kind]) if quotas and kind in _QUOTAS else None
+    if limit is not None and before >= limit:
+        raise DbopsError(
+            Reason.ACCESS_DENIED,
+            f"namespace {namespace} may have {limit} {_QUOTAS[kind]} on this instance, and has as many that are older: "
+            f"see its spec.accessPolicy.quotas.{_QUOTAS[kind]}",
+        )
+
+
+_QUOTAS = {"Database": "databases", "DatabaseUser": "users", "DatabaseRole": "roles"}
+
+
+def _check_mysql_grants(grants: Iterable[MySQLGrant], limits: Limits) -> None:
+    allowed = {name.upper() for name in limits.ceiling.global_privileges or ()}
+    for one in grants:
+        if one.level != "global":
+            _check_database(one.database or "", limits, field="spec.mysql.grants")
+            continue
+        for privilege in one.privileges:
+            if privilege.upper() not in allowed:
+                raise _above(f"{privilege} on the whole server", "globalPrivileges", field="spec.mysql.grants")
+        if one.with_grant_option and "GRANT OPTION" not in allowed:
+            raise _above("GRANT OPTION on the whole server", "globalPrivileges", field="spec.mysql.grants")
 
 
 def _check_attributes(block: PostgresUser | PostgresRole, limits: Limits) -> None:

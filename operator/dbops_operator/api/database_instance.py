@@ -223,6 +223,19 @@ class DiscoveredResources(Block):
     """Group roles."""
 
 
+class Consumer(Block):
+    """What one namespace has on the server."""
+
+    namespace: str
+    """The namespace; empty for objects of the cluster."""
+    databases: Int32 | None = None
+    """Number of its Databases."""
+    users: Int32 | None = None
+    """Number of its DatabaseUsers."""
+    roles: Int32 | None = None
+    """Number of its DatabaseRoles or ClusterDatabaseRoles."""
+
+
 class Capability(Block):
     """One thing that the admin account can or cannot do on this server."""
 
@@ -249,6 +262,10 @@ class DatabaseInstanceStatus(ReconciledStatus):
     """When a change of the server was acknowledged; what had been applied to it before is applied again."""
     capabilities: Annotated[list[Capability] | None, Field(max_length=64)] = None
     """What the admin account can do here, found out before it is needed."""
+    consumers: Annotated[list[Consumer] | None, Field(max_length=50)] = None
+    """Which namespaces use the server, at most the first few by name."""
+    consumers_count: Int32 | None = None
+    """How many do, also those that `consumers` has no room for."""
     discovered_resources: DiscoveredResources | None = None
     """What is on the server and managed by no object."""
     deletion_confirmation: DeletionConfirmation | None = None

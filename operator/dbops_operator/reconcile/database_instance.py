@@ -7,6 +7,7 @@ Nothing on the server is ever changed here. Dependants wait for the condition Re
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,6 +90,7 @@ async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None
         "version": str(facts["version"]),
         "serverIdentity": str(facts["system_identifier"]) if facts.get("system_identifier") else None,
         "capabilities": _capabilities(facts.get("capabilities") or ()),
+        **_consumers(context, Key.of(body)),
     }
     known = (body.get("status") or {}).get("serverIdentity")
     if known and known != fields["serverIdentity"]:
@@ -105,6 +107,26 @@ async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None
     if _available(fields) - _available(body.get("status") or {}):
         # A replica was promoted, a privilege granted: what was refused for lack of it has a chance now.
         _wake_dependants(context, body)
+
+
+_COUNTED = {
+    "Database": "databases",
+    "DatabaseUser": "users",
+    "DatabaseRole": "roles",
+    "ClusterDatabaseRole": "roles",
+}
+_LISTED = 50
+
+
+def _consumers(context: Context, key: Key) -> dict[str, Any]:
+    """Status fields that say who has what on the server: objects that something was made for."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for kind, field in _COUNTED.items():
+        for one in context.store.list(kind):
+            if removal.refers(one, key) and has_finalizer(dict(one)):
+                counts[one["metadata"].get("namespace", "")][field] += 1
+    rows = [{"namespace": namespace, **counts[namespace]} for namespace in sorted(counts)]
+    return {"consumers": rows[:_LISTED] or None, "consumersCount": len(rows)}
 
 
 def _connected() -> list[Condition]:

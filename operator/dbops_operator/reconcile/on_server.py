@@ -45,6 +45,7 @@ async def reach(context: Context, body: Body, spec: resolve.References, *, home:
     if not foreign:
         return Reached(server, None)
     policy = server.spec.access_policy
+    _check_quota(context, body, server)
     users, awaited = _own(context, server.key, namespace, "DatabaseUser", "username")
     users |= _service_roles(context, server.key, namespace)
     roles, roles_awaited = _own(context, server.key, namespace, "DatabaseRole", "roleName")
@@ -58,6 +59,26 @@ async def reach(context: Context, body: Body, spec: resolve.References, *, home:
         awaited_databases=databases_awaited,
     )
     return Reached(server, limits)
+
+
+def _check_quota(context: Context, body: Body, server: Server) -> None:
+    """Refuse an object that has too many older ones of its kind beside it in its namespace on this server."""
+    if not (server.spec.access_policy and server.spec.access_policy.quotas):
+        return
+    kind, namespace = body["kind"], body["metadata"]["namespace"]
+    age = (body["metadata"]["creationTimestamp"], body["metadata"]["name"])
+    older = [
+        Key.of(one)
+        for one in context.store.list(kind, namespace)
+        if removal.refers(one, server.key) and (one["metadata"]["creationTimestamp"], one["metadata"]["name"]) < age
+    ]
+    try:
+        access.check_quota(server.spec.access_policy, kind=kind, namespace=namespace, before=len(older))
+    except DbopsError:
+        # Room is made by one of these going.
+        for key in older:
+            context.depends(key)
+        raise
 
 
 def _own(

@@ -33,7 +33,7 @@ ADDED_FIELDS = {
     *((kind, "spec.accessPolicy") for kind in INSTANCES),
     *((kind, "status.capabilities") for kind in INSTANCES),
     *((kind, "status.serverIdentity") for kind in INSTANCES),
-    *((kind, "status.serverChangedAt") for kind in INSTANCES),
+    *((kind, f"status.{name}") for kind in INSTANCES for name in ("consumers", "consumersCount", "serverChangedAt")),
     *((kind, "status.drift.diffsCount") for kind in WITH_DRIFT),
     *((kind, f"status.{name}") for kind in WITH_DRIFT for name in ("appliedTo", "leftOn")),
     *((kind, "status.observedGeneration") for kind in RUN_ONCE),
