@@ -76,6 +76,10 @@ crds: setup ## Write what is made from the API's models anew: CRDs, roles for pe
 	$(BIN)/python -m dbops_operator.api.crd
 	$(BIN)/python dev/kinds.py
 
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards anew from the table of their panels
+	$(BIN)/python dev/dashboards.py
+
 ##@ Tests
 
 .PHONY: unit integration e2e faults collection bench

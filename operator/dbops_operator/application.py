@@ -26,7 +26,7 @@ from dbops_operator.keys import Key
 from dbops_operator.lanes import ServerLanes
 from dbops_operator.leader import Elector, LeaseLost
 from dbops_operator.metadata_watch import MetadataWatch
-from dbops_operator.metrics import Metrics
+from dbops_operator.metrics import Metrics, ObjectCounter
 from dbops_operator.reconcile.table import RECONCILERS
 from dbops_operator.resources import REFERRED
 from dbops_operator.run.pool import Pool
@@ -48,6 +48,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
     async with AsyncExitStack() as stack:
         configuration = await kubeconfig.load()
         store, metrics = Store(), Metrics()
+        metrics.registry.register(ObjectCounter(store.phases))
         client = Client(configuration)
         stack.push_async_callback(client.close)
         settings = dataclasses.replace(

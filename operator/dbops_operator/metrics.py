@@ -6,9 +6,12 @@ Reconcilers and the shell call what they measure; health.py serves the registry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 _LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DURATIONS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -18,7 +21,36 @@ _OF_OBJECT = {
     "ClusterDatabaseInstance": ("instance", "instance_info"),
     "Database": ("database", "database_info"),
     "DatabaseUser": ("user", "user_info"),
+    "DatabaseRole": ("role", "role_info"),
+    "ClusterDatabaseRole": ("role", "role_info"),
+    "DatabaseGrant": ("grant", "grant_info"),
+    "ClusterDatabaseGrant": ("grant", "grant_info"),
 }
+# What the namespace of an object without one is called: that of roles and grants is empty.
+CLUSTER = "_cluster"
+Counted = tuple[str, str, str]
+"""Kind, phase and namespace of an object."""
+
+
+class ObjectCounter(Collector):
+    """Counts all objects at the moment of the scrape, instead of keeping a number in step with every change."""
+
+    def __init__(self, objects: Callable[[], Iterable[Counted]]) -> None:
+        """OBJECTS gives those that are known."""
+        self._objects = objects
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the one metric."""
+        family = GaugeMetricFamily(
+            "dbops_resource_count", "Objects by kind and phase", labels=("resource_type", "phase", "namespace")
+        )
+        for labels, count in collections.Counter(self._objects()).items():
+            family.add_metric(labels, count)
+        yield family
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Say what it will be, without counting."""
+        yield GaugeMetricFamily("dbops_resource_count", "Objects by kind and phase")
 
 
 class Metrics:
@@ -56,6 +88,8 @@ class Metrics:
         )
         self.database_operations = self._counter("dbops_database_operations_total", "Operations", *operation)
         self.user_operations = self._counter("dbops_user_operations_total", "Operations", *operation)
+        self.role_operations = self._counter("dbops_role_operations_total", "Operations", *operation)
+        self.grant_operations = self._counter("dbops_grant_operations_total", "Operations", *operation)
         self.database_operation_duration = self._histogram(
             "dbops_database_operation_duration_seconds",
             "Duration of operations",
@@ -67,9 +101,6 @@ class Metrics:
         self.database_size = self._gauge(
             "dbops_database_size_bytes", "Size of a database", "database", "instance", "engine", "namespace"
         )
-        self.resource_count = self._gauge(
-            "dbops_resource_count", "Objects by kind and phase", "resource_type", "phase", "namespace"
-        )
         self.instance_info = self._gauge(
             "dbops_instance_info",
             "Always 1",
@@ -80,6 +111,12 @@ class Metrics:
         )
         self.user_info = self._gauge(
             "dbops_user_info", "Always 1", "user", "namespace", "instance_ref", "username", "phase"
+        )
+        self.role_info = self._gauge(
+            "dbops_role_info", "Always 1", "role", "namespace", "instance_ref", "role_name", "phase"
+        )
+        self.grant_info = self._gauge(
+            "dbops_grant_info", "Always 1", *("grant", "namespace", "user_ref", "database_ref", "privileges", "phase")
         )
         self.drift_detected = self._gauge(
             "dbops_drift_detected", "1 while the server differs", "resource_type", "name", "namespace"
@@ -136,7 +173,7 @@ class Metrics:
         if kind not in _OF_OBJECT:
             return
         label, info = _OF_OBJECT[kind]
-        labels = {label: name, "namespace": namespace or "_cluster"}
+        labels = {label: name, "namespace": namespace or (CLUSTER if label == "instance" else "")}
         remove_series(getattr(self, info), labels)
         if label == "instance":
             for metric in (self.connection_attempts, self.connection_latency, self.instance_healthy):

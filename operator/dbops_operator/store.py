@@ -93,6 +93,12 @@ class Store:
         """How many objects of a KIND are known."""
         return len(self._kinds.get(kind, {}))
 
+    def phases(self) -> Iterator[tuple[str, str, str]]:
+        """Kind, phase and namespace of each object of ours, for counting; before its first status it is Pending."""
+        for kind in OWN_KINDS:
+            for key, body in tuple(self._kinds.get(kind, {}).items()):
+                yield kind, (body.get("status") or {}).get("phase") or "Pending", key.namespace
+
     def put(self, body: Body) -> Change:
         """Take a new sight of an object; an older one than the last is not taken (NONE)."""
         key = Key.of(body)

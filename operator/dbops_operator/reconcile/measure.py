@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The published metrics of instances, databases and users, set from what a reconcile found.
+"""The published metrics of all kinds, set from what a reconcile found.
 
 Called by the reconcilers; the names are those of metrics.py. Series of an object that is gone are dropped there.
 """
@@ -7,15 +7,17 @@ Called by the reconcilers; the names are those of metrics.py. Series of an objec
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from prometheus_client import Gauge
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
 from dbops_operator.context import Context
+from dbops_operator.metrics import CLUSTER, Metrics
 from dbops_operator.resolve import Server
 
 Body = Mapping[str, Any]
-_CLUSTER = "_cluster"
 
 
 def instance_looked_at(context: Context, body: Body, *, healthy: bool, seconds: float) -> None:
@@ -29,16 +31,21 @@ def instance_looked_at(context: Context, body: Body, *, healthy: bool, seconds: 
 
 
 def converged(context: Context, body: Body, server: Server, result: ObjectResult, *, seconds: float) -> None:
-    """Note a create, update or delete of a database or login that took SECONDS."""
+    """Note a create, update or delete that took SECONDS."""
     if not (result.changed or result.failed):
         return
+    metrics = context.metrics
     labels = {"operation": _operation(body, result), "engine": server.spec.engine}
-    labels["namespace"] = body["metadata"].get("namespace") or _CLUSTER
-    if body["kind"] == "DatabaseUser":
-        context.metrics.user_operations.labels(**labels, status=_status(not result.failed)).inc()
-    elif body["kind"] == "Database":
-        context.metrics.database_operations.labels(**labels, status=_status(not result.failed)).inc()
-        context.metrics.database_operation_duration.labels(**labels).observe(seconds)
+    labels["namespace"] = body["metadata"].get("namespace", "")
+    counter = {
+        "Database": metrics.database_operations,
+        "DatabaseUser": metrics.user_operations,
+        "DatabaseRole": metrics.role_operations,
+        "ClusterDatabaseRole": metrics.role_operations,
+    }.get(body["kind"], metrics.grant_operations)
+    counter.labels(**labels, status=_status(not result.failed)).inc()
+    if body["kind"] == "Database":
+        metrics.database_operation_duration.labels(**labels).observe(seconds)
 
 
 def _operation(body: Body, result: ObjectResult) -> str:
@@ -53,7 +60,12 @@ def looked_for_drift(context: Context, body: Body, *, detected: bool) -> None:
     kind, metadata = body["kind"], body["metadata"]
     context.metrics.drift_detected.labels(kind, metadata["name"], metadata.get("namespace", "")).set(float(detected))
     if detected:
-        context.metrics.drift_detections.labels(kind, "success", metadata["namespace"]).inc()
+        context.metrics.drift_detections.labels(kind, "success", metadata.get("namespace", "")).inc()
+
+
+def drift_corrected(context: Context, body: Body) -> None:
+    """Note that what differed is as declared again."""
+    context.metrics.drift_corrections.labels(body["kind"], "success", body["metadata"].get("namespace", "")).inc()
 
 
 def database_size(context: Context, body: Body, server: Server, size: int) -> None:
@@ -66,30 +78,70 @@ def database_size(context: Context, body: Body, server: Server, size: int) -> No
 
 def information(context: Context, body: Body | None) -> None:
     """Set the info series of an object from its last sight."""
-    if body is None:
+    if body is None or body["kind"] not in _INFORMATION:
         return
-    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    namespace, phase = metadata.get("namespace") or _CLUSTER, status.get("phase", "Pending")
-    if body["kind"] == "DatabaseInstance":
-        context.metrics.info(
-            context.metrics.instance_info,
-            instance=metadata["name"],
-            namespace=namespace,
-            engine=spec["engine"],
-            version=status.get("version", ""),
-            host=spec["connection"]["host"],
-            port=str(spec["connection"]["port"]),
-            phase=phase,
-        )
-    elif body["kind"] in ("Database", "DatabaseUser"):
-        user = body["kind"] == "DatabaseUser"
-        reference = spec.get("instanceRef") or spec.get("clusterInstanceRef") or {}
-        own = {"user": metadata["name"]} if user else {"database": metadata["name"]}
-        name = {"username": spec["username"]} if user else {"db_name": spec["name"]}
-        gauge = context.metrics.user_info if user else context.metrics.database_info
-        context.metrics.info(
-            gauge, **own, namespace=namespace, instance_ref=reference.get("name", ""), **name, phase=phase
-        )
+    gauge, labels = _INFORMATION[body["kind"]](context.metrics, body)
+    own, *others = labels.items()
+    phase = (body.get("status") or {}).get("phase", "Pending")
+    namespace = body["metadata"].get("namespace") or (CLUSTER if own[0] == "instance" else "")
+    context.metrics.info(gauge, **dict([own]), namespace=namespace, **dict(others), phase=phase)
+
+
+def _instance(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    connection = body["spec"]["connection"]
+    return metrics.instance_info, {
+        "instance": body["metadata"]["name"],
+        "engine": body["spec"]["engine"],
+        "version": (body.get("status") or {}).get("version", ""),
+        "host": connection["host"],
+        "port": str(connection["port"]),
+    }
+
+
+def _database(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    own = {"database": body["metadata"]["name"], "instance_ref": _instance_ref(body)}
+    return metrics.database_info, {**own, "db_name": body["spec"]["name"]}
+
+
+def _user(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    own = {"user": body["metadata"]["name"], "instance_ref": _instance_ref(body)}
+    return metrics.user_info, {**own, "username": body["spec"]["username"]}
+
+
+def _role(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    own = {"role": body["metadata"]["name"], "instance_ref": _instance_ref(body)}
+    return metrics.role_info, {**own, "role_name": body["spec"]["roleName"]}
+
+
+def _grant(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    spec = body["spec"]
+    reference = spec.get("userRef") or spec.get("roleRef") or {}
+    # The target of a cluster's grant is in another namespace, so that one is named too.
+    place = () if body["metadata"].get("namespace") else (reference.get("namespace"),)
+    granted = [one for engine in ("postgres", "mysql") for one in (spec.get(engine) or {}).get("grants") or ()]
+    return metrics.grant_info, {
+        "grant": body["metadata"]["name"],
+        "user_ref": "/".join(filter(None, (*place, reference.get("name")))),
+        "database_ref": (spec.get("databaseRef") or {}).get("name", ""),
+        "privileges": ",".join(sorted({word for one in granted for word in one.get("privileges") or ()})),
+    }
+
+
+_INFORMATION: Mapping[str, Callable[[Metrics, Body], tuple[Gauge, dict[str, str]]]] = {
+    "DatabaseInstance": _instance,
+    "ClusterDatabaseInstance": _instance,
+    "Database": _database,
+    "DatabaseUser": _user,
+    "DatabaseRole": _role,
+    "ClusterDatabaseRole": _role,
+    "DatabaseGrant": _grant,
+    "ClusterDatabaseGrant": _grant,
+}
+
+
+def _instance_ref(body: Body) -> str:
+    reference = body["spec"].get("instanceRef") or body["spec"].get("clusterInstanceRef") or {}
+    return str(reference.get("name", ""))
 
 
 def _of_instance(body: Body) -> dict[str, str]:
@@ -97,7 +149,7 @@ def _of_instance(body: Body) -> dict[str, str]:
     return {
         "instance": metadata["name"],
         "engine": body["spec"]["engine"],
-        "namespace": metadata.get("namespace") or _CLUSTER,
+        "namespace": metadata.get("namespace") or CLUSTER,
     }
 
 

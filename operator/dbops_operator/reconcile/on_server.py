@@ -196,6 +196,7 @@ async def tell_corrected(context: Context, body: Body, result: ObjectResult) -> 
     fields = dict.fromkeys(one.field for one in result.differences if one.field != "password")
     corrected = bool(result.changed and fields and settled(body))
     if corrected:
+        measure.drift_corrected(context, body)
         note = f"The server differed and was put right: {', '.join([*fields][:10])}"
         await context.events.record(body, "Normal", "DriftCorrected", note)
     return corrected

@@ -77,6 +77,24 @@ def test_it_makes_what_kustomize_makes(crds: ControlPlane, home: Path) -> None:
         assert by_helm[key] == body, key
 
 
+@pytest.mark.feature("K01", "K03")
+def test_it_monitors_as_kustomize_does(crds: ControlPlane, home: Path) -> None:
+    by_kustomize = comparable(list(yaml.safe_load_all(crds.kubectl("kustomize", str(DEPLOY / "monitoring")))))
+    switched_on = {
+        "metrics": {"serviceMonitor": {"enabled": True}},
+        "prometheusRule": {"enabled": True},
+        "grafanaDashboards": {"enabled": True},
+    }
+    by_helm = comparable(rendered(home, NAMESPACE, switched_on))
+    assert {kind for kind, _ in by_kustomize} == {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
+    for key, body in by_kustomize.items():
+        assert by_helm[key] == body, key
+    (monitor,) = [body for body in by_kustomize.values() if body["kind"] == "ServiceMonitor"]
+    (service,) = [body for body in by_helm.values() if body["kind"] == "Service"]
+    assert {one["port"] for one in monitor["spec"]["endpoints"]} <= {one["name"] for one in service["spec"]["ports"]}
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+
+
 @pytest.mark.feature("K01")
 def test_it_is_installed_upgraded_with_its_crds_and_removed_without_them(
     cluster: ControlPlane, home: Path, tmp_path: Path

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 from installation import install_crds
-from operator_process import ACCOUNT, NAMESPACE, OperatorProcess, denied, install_account
+from operator_process import NAMESPACE, OperatorProcess, denied, install_account
+from prometheus_client.parser import text_string_to_metric_families
 from rights import Right, granted, uncovered, unused, used
 from whole_life import Life
 
@@ -32,8 +37,19 @@ def arguments(deployment: dict[str, object] | None) -> list[str]:
     return [one for one in container["args"] if not one.startswith(_PLACES)]
 
 
-@pytest.mark.feature("K08")
-def test_no_right_is_missing_and_none_is_too_many(postgres: PostgreSQLServer) -> None:
+@dataclass(frozen=True)
+class Lived:
+    """What is left of an operator that served every kind through its life."""
+
+    denied: list[str]
+    rights: set[Right]
+    uses: set[Right]
+    metrics: str
+
+
+@pytest.fixture(scope="module")
+def lived(postgres: PostgreSQLServer) -> Lived:
+    """The operator as kustomize ships it, through the life of every kind."""
     with ControlPlane() as cluster:
         install_crds(cluster)
         shipped = list(yaml.safe_load_all(cluster.kubectl("kustomize", str(DEPLOY))))
@@ -41,20 +57,64 @@ def test_no_right_is_missing_and_none_is_too_many(postgres: PostgreSQLServer) ->
         kubeconfig = install_account(cluster)
         with OperatorProcess(kubeconfig, *arguments(deployment), "--metrics-secure=true") as operator:
             cluster.kubectl("create", "namespace", "rights")
+            cluster.kubectl("create", "serviceaccount", "scraper", "--namespace", "rights")
+            role = "--clusterrole=db-provision-operator-metrics-reader"
+            cluster.kubectl("create", "clusterrolebinding", "scraper", role, "--serviceaccount=rights:scraper")
             life = Life(cluster, postgres, "rights", own=NAMESPACE)
             life.namespaced()
             life.backups()
+            token = cluster.kubectl("create", "token", "scraper", "--namespace", "rights").strip()
+            status, metrics = operator.scrape(token)
+            assert status == 200
             life.end_namespaced()
             life.clusterwide()
-            token = cluster.kubectl("create", "token", ACCOUNT, "--namespace", NAMESPACE).strip()
-            assert operator.scrape(token)[0] == 403
             assert operator.stop() == 0, operator.end_of_log()
-        assert denied(cluster) == []
-        rights, uses = granted(shipped), used(cluster)
-        assert unused(rights - {_OWNER}, uses) == []
-        assert uncovered(rights, uses) == []
-        too_many = Right("", "pods", "get")
-        assert unused({too_many}, uses) == uncovered(rights, {too_many}) == [too_many]
+        return Lived(denied(cluster), granted(shipped), used(cluster), metrics)
+
+
+@pytest.mark.feature("K08")
+def test_no_right_is_missing_and_none_is_too_many(lived: Lived) -> None:
+    assert lived.denied == []
+    assert unused(lived.rights - {_OWNER}, lived.uses) == []
+    assert uncovered(lived.rights, lived.uses) == []
+    too_many = Right("", "pods", "get")
+    assert unused({too_many}, lived.uses) == uncovered(lived.rights, {too_many}) == [too_many]
+
+
+def expressions() -> Iterator[str]:
+    """What the shipped alerts, recording rules and dashboards ask Prometheus for."""
+    monitoring = DEPLOY / "monitoring"
+    rules = yaml.safe_load((monitoring / "alerts.yaml").read_text(encoding="utf-8"))
+    for group in rules["spec"]["groups"]:
+        yield from (rule["expr"] for rule in group["rules"])
+    for file in monitoring.glob("dashboards/*.json"):
+        for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
+            yield from (target["expr"] for target in panel["targets"])
+
+
+@pytest.mark.feature("K03")
+def test_alerts_and_dashboards_ask_for_metrics_and_labels_that_are_there(lived: Lived) -> None:
+    seen: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(lived.metrics):
+        for sample in family.samples:
+            seen.setdefault(sample.name, set()).update(sample.labels)
+    # Nothing differed from what is declared.
+    seen["dbops_drift_detected"] = {"resource_type", "name", "namespace"}
+    assert "# TYPE dbops_drift_detected gauge" in lived.metrics
+    asked = list(expressions())
+    for expression in asked:
+        names = set(re.findall(r"\b(?:dbops|controller_runtime|process|leader_election)_[a-z_]+", expression))
+        assert names, expression
+        assert names <= seen.keys(), expression
+        labels = {label for found in re.findall(r"by \(([^)]*)\)", expression) for label in found.split(", ")}
+        labels |= set(re.findall(r"([a-z_]+)(?:=~?|!=)\"", expression))
+        assert labels <= {"le"}.union(*(seen[name] for name in names)), expression
+    assert len(asked) > 40
+    published = ("dbops_connection_attempts_total", "dbops_instance_healthy", "dbops_user_operations_total",
+                 "dbops_role_info", "dbops_grant_info", "dbops_resource_count")  # fmt: skip
+    assert set(published) <= seen.keys()
+    assert 'dbops_grant_info{database_ref="app",grant="app-reads",namespace="rights",phase="Ready"' in lived.metrics
+    assert 'dbops_resource_count{namespace="rights",phase="Ready",resource_type="DatabaseUser"} 1.0' in lived.metrics
 
 
 @pytest.mark.feature("K08")
