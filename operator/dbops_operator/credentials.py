@@ -242,7 +242,6 @@ class Rendered:
 
 # What drivers and libraries that read bindings call the engines.
 _BOUND = {"postgres": "postgresql"}
-BINDING_TYPE = "servicebinding.io/"
 
 
 def binding(*, username: str, password: str, place: Place, ca: str) -> Rendered:
@@ -251,7 +250,7 @@ def binding(*, username: str, password: str, place: Place, ca: str) -> Rendered:
     data = {"type": engine, "provider": MANAGER, **default_data(username=username, password=password, place=place)}
     if ca:
         data["certificates"] = ca
-    return Rendered(data, type=BINDING_TYPE + engine)
+    return Rendered(data, type=f"servicebinding.io/{engine}")
 
 
 def consumer_secret(user: Body, name: str, rendered: Rendered, *, before: Body | None) -> dict[str, Any]:

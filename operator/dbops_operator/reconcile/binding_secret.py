@@ -7,14 +7,12 @@ https://servicebinding.io/spec/core/1.1.0/
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from dbops_operator import credentials
 from dbops_operator.api.database_user import DatabaseUserSpec
-from dbops_operator.client import NotFound
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
 from dbops_operator.reconcile import user_secrets
@@ -67,18 +65,10 @@ async def read(context: Context, body: Body, spec: DatabaseUserSpec, server: Ser
     return Binding(name, before, None if right else wanted)
 
 
-async def write(context: Context, body: Body, binding: Binding) -> None:
-    """Write the Secret, and remove the one that the spec asks for no more. Raises DbopsError."""
+async def write(context: Context, binding: Binding) -> None:
+    """Write the Secret. Raises DbopsError."""
     if binding.wanted:
         await user_secrets.write_secret(context, binding.wanted, before=binding.before, field=_FIELD)
-    former = (body.get("status", {}).get("binding") or {}).get("name")
-    if not former or former == binding.name:
-        return
-    # A Secret of that name that is none of ours stays.
-    secret = await current(context, Key("Secret", body["metadata"]["namespace"], former))
-    if secret and secret["type"].startswith(credentials.BINDING_TYPE) and credentials.is_ours(secret, body):
-        with contextlib.suppress(NotFound):
-            await context.api.delete_secret(secret)
 
 
 def fields(binding: Binding) -> dict[str, Any]:

@@ -67,7 +67,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         body, result = await _converge(context, body, spec, server, secrets, check=False)
         if work.wanted:
             await user_secrets.write_secret(context, work.wanted, before=secrets.consumer)
-        await binding_secret.write(context, body, work.binding)
+        await binding_secret.write(context, work.binding)
         record = await user_secrets.finish(context, body, secrets)
         body, record = await rotating.tidy(context, body, spec, server, secrets, record)
     except _Refused as refusal:
