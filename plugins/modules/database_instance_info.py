@@ -16,6 +16,11 @@ extends_documentation_fragment:
   - dbprovision.dbops.attributes
   - dbprovision.dbops.attributes.actiongroup
   - dbprovision.dbops.connection
+options:
+  discover:
+    description: List databases, users and roles on the server that nobody declares with an owner, by C(dbops_owner).
+    type: bool
+    default: false
 seealso:
   - module: community.postgresql.postgresql_info
 """
@@ -40,6 +45,7 @@ instance:
   description:
     - What was found. C(version), C(version_number), C(system_identifier), C(in_recovery), C(read_only), C(pooler),
       C(admin), and C(capabilities), a list of C(name), C(available) and C(message).
+    - With O(discover), C(unmanaged) as well, which has lists of names, C(databases), C(users) and C(roles).
   returned: success
   type: dict
   sample:

@@ -199,6 +199,7 @@ DATABASE_GRANT: Spec = {
 
 DATABASE_INSTANCE: Spec = {
     "name": {"type": "str", "default": "instance"},
+    "discover": {"type": "bool", "default": False},
 }
 """Observes only: version, identity, and what the admin account can and cannot do."""
 
@@ -289,8 +290,11 @@ DRIVERS = {"postgres": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 
 
 def spec_of(kind: str) -> Spec:
-    """Give the options of the module for one KIND; `database_instance` is only looked at and takes no others."""
-    own = {} if kind == "database_instance" else KINDS[kind]
+    """Give the options of the module for one KIND."""
+    own = dict(KINDS[kind])
+    if kind == "database_instance":
+        # There is one for a connection.
+        del own["name"]
     # Only databases are dropped under the brake.
     server = SERVER if kind == "database" else {}
     return CONNECTION | own | server

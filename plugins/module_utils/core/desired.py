@@ -116,6 +116,9 @@ class Desired:
 class DesiredInstance(Desired):
     """The server itself: observed, never changed."""
 
+    discover: bool = False
+    """Whether what nobody declares is listed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredAccess(Desired):

@@ -120,8 +120,8 @@ _ROLE_FIELDS = (
 )
 
 
-def _instance(common: dict[str, Any], _values: dict[str, Any]) -> Desired:
-    return DesiredInstance(**common)
+def _instance(common: dict[str, Any], values: dict[str, Any]) -> Desired:
+    return DesiredInstance(**common, discover=values["discover"])
 
 
 def _access(common: dict[str, Any], values: dict[str, Any]) -> Desired:

@@ -23,9 +23,9 @@ _FUNCTIONS = (
 )
 
 
-def wanted(_desired: DesiredInstance) -> Wanted:
-    """Nothing beyond what is always read."""
-    return Wanted()
+def wanted(desired: DesiredInstance) -> Wanted:
+    """Nothing beyond what is always read, unless what nobody declares is to be listed."""
+    return Wanted(unmanaged=frozenset({desired.name} if desired.discover else ()))
 
 
 def plan(_desired: DesiredInstance, state: ServerState, _memory: Mapping[str, Any]) -> Plan:
@@ -39,7 +39,7 @@ def plan(_desired: DesiredInstance, state: ServerState, _memory: Mapping[str, An
     return made
 
 
-def observed(_desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
+def observed(desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
     """Give the facts for the result."""
     facts = state.facts
     return {
@@ -52,6 +52,7 @@ def observed(_desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
         "pooler": facts.pooler,
         "admin": str(facts.admin.name),
         "capabilities": capabilities(facts, ledger_problem=state.ledger_problem),
+        **({"unmanaged": state.unmanaged} if desired.discover else {}),
     }
 
 

@@ -90,6 +90,9 @@ class Trust:
     prepared: bool = False
 
 
+_MANAGED = "SELECT kind, name FROM dbops.object WHERE state <> 'absent'"
+
+
 def trust(reader: Reader, admin: AccountName) -> Trust:
     """Judge the ledger by the server's tables alone. Raises DbopsError where these cannot be read."""
     if not reader.rows(_EXISTS):
@@ -151,6 +154,10 @@ class Ledger:
         wanted = list(things)
         rows = self._session.rows(_ENTRIES, [wanted]) if wanted else []
         return {(entry.kind, entry.name): entry for entry in map(_entry, rows)}
+
+    def managed(self) -> frozenset[tuple[str, str]]:
+        """Give the kinds and names of all that somebody declares."""
+        return frozenset((kind.decode(), name.decode()) for kind, name in self._session.rows(_MANAGED))
 
     def given_to(self, grantees: Iterable[str]) -> list[Entry]:
         """Give the entries of all that gives something to these GRANTEES."""

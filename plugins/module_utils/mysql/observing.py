@@ -24,6 +24,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     catalog_databases,
     catalog_grants,
     declared,
+    discovery,
     emulation,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
@@ -64,6 +65,8 @@ class Observing:
         wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in objects if one.kind in KINDS)
         self._read_accounts(Wanted.union([wanted, *(_again(one, entries) for one in objects)]), state, main)
         self._read_databases(wanted, state, main)
+        if wanted.unmanaged:
+            state.unmanaged = discovery.unmanaged(main, book, state.facts)
         for name in wanted.access:
             state.access[name] = catalog_access.read(main, TableName(*name), state.facts)
         self._note(objects, state)

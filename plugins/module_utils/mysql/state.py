@@ -61,6 +61,8 @@ class Wanted:
     """Databases on which everybody's privileges are read."""
     targets: frozenset[Target] = frozenset()
     """Tables, columns and routines of which it matters whether they are there."""
+    unmanaged: frozenset[str] = frozenset()
+    """Instances that ask for what nobody declares."""
     access: frozenset[tuple[str, str]] = frozenset()
     """Databases and tables of which somebody asks who gets to them; TableName of access_state.py."""
 
@@ -232,6 +234,8 @@ class ServerState:
     """Of the tables, columns and routines asked for: whether they are there."""
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     """Of locked accounts that stand for roles: who is a member by the ledger or the list."""
+    unmanaged: dict[str, list[str]] = field(default_factory=dict)
+    """Where it was asked for: databases, users and roles that nobody declares."""
     access: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Of the tables asked for: Access of access_state.py, or the DbopsError that says why there is none."""
     made_roles: frozenset[AccountName] = frozenset()

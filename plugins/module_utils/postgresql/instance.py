@@ -17,9 +17,9 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Facts, ServerState, Wanted
 
 
-def wanted(_desired: DesiredInstance) -> Wanted:
-    """Nothing beyond what is always read."""
-    return Wanted()
+def wanted(desired: DesiredInstance) -> Wanted:
+    """Nothing beyond what is always read, unless what nobody declares is to be listed."""
+    return Wanted(unmanaged=frozenset({desired.name} if desired.discover else ()))
 
 
 def plan(_desired: DesiredInstance, state: ServerState, _memory: Mapping[str, Any]) -> Plan:
@@ -31,7 +31,7 @@ def plan(_desired: DesiredInstance, state: ServerState, _memory: Mapping[str, An
     return made
 
 
-def observed(_desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
+def observed(desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
     """Give the facts for the result."""
     facts = state.facts
     return {
@@ -43,6 +43,7 @@ def observed(_desired: DesiredInstance, state: ServerState) -> dict[str, Any]:
         "pooler": facts.pooler,
         "admin": facts.admin.name,
         "capabilities": capabilities(facts, ledger_problem=state.ledger_problem),
+        **({"unmanaged": state.unmanaged} if desired.discover else {}),
     }
 
 

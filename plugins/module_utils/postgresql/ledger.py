@@ -130,6 +130,9 @@ class Trust:
     prepared: bool = False
 
 
+_MANAGED = "SELECT kind, name FROM dbops.object WHERE state <> 'absent'"
+
+
 def trust(reader: Reader) -> Trust:
     """Judge the ledger from a session in it, by the catalogs alone."""
     ((owner, owned, others, foreign, prepared),) = reader.rows(_TRUST)
@@ -200,6 +203,10 @@ class Ledger:
         wanted = list(things)
         rows = self._session.rows(_ENTRIES, [[kind for kind, _ignored in wanted], [name for _ignored, name in wanted]])
         return {(row[0], row[1]): _entry(row) for row in rows}
+
+    def managed(self) -> frozenset[tuple[str, str]]:
+        """Give the kinds and names of all that somebody declares."""
+        return frozenset(self._session.rows(_MANAGED))
 
     def declared(self, grantees: Iterable[str], databases: Iterable[str]) -> list[Entry]:
         """Give the entries of what gives something to GRANTEES, and those of DATABASES."""

@@ -25,6 +25,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
     catalog_grants,
     declared,
     dependencies,
+    discovery,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
@@ -83,6 +84,8 @@ class Observing:
         self._read_effective(wanted, state, main)
         if wanted.settings:
             state.settings |= catalog.settings(main, wanted.settings, state.facts.admin)
+        if wanted.unmanaged:
+            state.unmanaged = discovery.unmanaged(main, book, admin=state.facts.admin.name)
         state.access |= {name: catalog_access.read(self.inside, name) for name in wanted.access}
         for user in objects:
             if isinstance(user, DesiredUser):

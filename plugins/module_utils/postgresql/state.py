@@ -68,6 +68,8 @@ class Wanted:
     """Roles, and what their privileges on are to be read."""
     default_acls: frozenset[str] = frozenset()
     """Databases whose default privileges are to be read."""
+    unmanaged: frozenset[str] = frozenset()
+    """Instances that ask for what nobody declares."""
     access: frozenset[TableName] = frozenset()
     """Tables of which all is to be read that decides who gets to them."""
     grantees: frozenset[str] = frozenset()
@@ -350,6 +352,8 @@ class ServerState:
     """Of the settings asked for those that the server knows, by their name in lower case."""
     acls: dict[str, DatabaseAcls] = field(default_factory=dict)
     """Databases in which privileges are declared, as far as these were asked for."""
+    unmanaged: dict[str, list[str]] = field(default_factory=dict)
+    """Where it was asked for: databases, users and roles that nobody declares."""
     access: dict[TableName, Access | DbopsError] = field(default_factory=dict)
     """Tables that somebody asked about, or why they could not be read."""
     others: Callable[[str, tuple[str, str]], list[Declaration]] = lambda _grantee, _own: []

@@ -185,3 +185,42 @@ def test_a_replica_is_recognised(own_engine: Engine, logging_engine: Engine) -> 
     finally:
         for statement in stop:
             replica.query(statement)
+
+
+@pytest.mark.feature("I13")
+def test_what_nobody_declares_is_listed(engine: Engine, unique: Unique) -> None:
+    """With several roles and a script there are accounts of our own making: they are nobody's to find."""
+    engine = engine.own_ledger()
+    mine, theirs = (
+        {kind: unique(f"{who}{kind[:2]}") for kind in ("databases", "users", "roles")} for who in ("mine", "its")
+    )
+    other = unique("other")
+    declared = [
+        {"kind": "database_role", "name": mine["roles"], "dbops_owner": owner("role", namespace=mine["roles"])},
+        {"kind": "database_role", "name": other, "dbops_owner": owner("other", namespace=other)},
+        user(mine["users"], password="x", in_roles=[mine["roles"], other])
+        | {"dbops_owner": owner("user", namespace=mine["users"])},
+        {"kind": "database", "name": mine["databases"], "init_sql": {"statements": ["CREATE TABLE t (i int)"]}}
+        | {"dbops_owner": owner("db", namespace=mine["databases"])},
+    ]
+    done = engine.run(*declared)
+    assert not done["failed"], done["objects"]
+    engine.query(f"CREATE DATABASE `{theirs['databases']}`")
+    engine.query(f"CREATE USER `{theirs['users']}` IDENTIFIED BY 'x'")
+    engine.query(f"CREATE ROLE `{theirs['roles']}`")
+    before = engine.snapshot()
+    instance = {"kind": "database_instance"}
+    found = engine.one(instance | {"discover": True})
+    assert not found["changed"]
+    for kind, names in found["observed"]["unmanaged"].items():
+        assert theirs[kind] in names
+        assert not {*mine.values(), other, "root", "mysql", "sys", "dbops", "PUBLIC"} & set(names)
+        assert engine.login.user not in names
+        assert not [name for name in names if name.startswith((mine["users"], "dbops_init_"))]
+    assert "unmanaged" not in engine.one(instance)["observed"]
+    engine.run(*(one | {"state": "absent"} for one in reversed(declared)))
+    again = engine.one(instance | {"discover": True})["observed"]["unmanaged"]
+    assert not set(mine.values()) & {name for names in again.values() for name in names}
+    assert [{row for row in rows if theirs["users"] in row} for rows in engine.snapshot().values()] == [
+        {row for row in rows if theirs["users"] in row} for rows in before.values()
+    ]
