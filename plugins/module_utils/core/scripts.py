@@ -40,6 +40,7 @@ def run(
         for number in range(progress.done, len(statements)):
             _report(result, desired.name, number, len(statements))
         _tell(result, progress)
+        server.foresee_script(desired.name)
         return
     with server.lock(_THING, desired.name):
         try:

@@ -107,6 +107,9 @@ class Server(Protocol):
     def foresee(self, entry: Entry) -> None:
         """Take ENTRY for what the ledger says, without writing it: in check mode, for the plans that come after."""
 
+    def foresee_script(self, database: str) -> None:
+        """Take what is in DATABASE for unknown: in check mode, where a script would have changed it by now."""
+
     def script_session(
         self,
         database: str,

@@ -79,6 +79,9 @@ class Privileges:
             return self._wait(f"the database {target.database} does not exist")
         if target.level == DATABASE or self.state.targets.get(target, False):
             return True
+        if self.state.facts.fold(target.database) in self.state.scripted:
+            # What the script makes is known when it has run; that it makes this is why it is declared.
+            return True
         kind = f"column {target.column} of table" if target.level == COLUMN else target.level
         return self._wait(f"the {kind} {target.name} of database {target.database} does not exist")
 

@@ -169,6 +169,10 @@ class Server:
         """Take ENTRY for what the ledger says."""
         self.entries[entry.kind, entry.name] = entry
 
+    def foresee_script(self, database: str) -> None:
+        """Take what is in DATABASE for unknown."""
+        self.state.scripted |= {self.facts.fold(database)}
+
     def script_session(
         self,
         database: str,

@@ -245,6 +245,8 @@ class ServerState:
     declared: dict[str, dict[tuple[str, str], Declaration]] = field(default_factory=dict)
     """What declarations give to the users and roles of interest, by their names and by the ledger's names of the
     declarations (thing and name)."""
+    scripted: frozenset[str] = frozenset()
+    """Databases whose content a script of theirs would have changed by now, had check mode not kept us from it."""
     ledger_problem: str | None = None
     """Why ownership can not be recorded on this server; None where it is or could be."""
     ledger_reason: Reason = Reason.PRIVILEGE_MISSING

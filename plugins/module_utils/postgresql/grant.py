@@ -241,7 +241,7 @@ class _Planning:
             return there.problem
         elif key.grantor not in self.state.role_names:
             text = f"the role {key.grantor!r}, on whose objects privileges are to be given, does not exist"
-        elif there.schema(key.schema) is None:
+        elif there.schema(key.schema) is None and key.database not in self.state.scripted:
             text = f"schema {key.schema} of database {key.database} does not exist"
         if text:
             return DbopsError(Reason.DEPENDENCY_NOT_READY, text, field=default_privileges.FIELD)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Plan, Step
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement import Statement
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import (
     AclEntry,
     AclObject,
@@ -26,7 +27,12 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant
     compare,
     held,
 )
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Items, Target, within
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import (
+    EVERY,
+    Items,
+    Target,
+    within,
+)
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_statements import (
     Name,
     Sentence,
@@ -83,13 +89,21 @@ class Work:
         problems = len(self.problems)
         others = [within(name, one) for one in self.giving.others]
         found = compare(there, self.giving.grantee, wanted=wanted, given=given, others=others)
-        self.problems += {one.message: one for one in found.missing}.values()
         steps = [*self._take(there, found.extra), *self._give(there, found.lacking)]
+        if name in self.state.scripted and (found.missing or any(target.name == EVERY for target in wanted)):
+            steps.append(self._unknown(name))
+        else:
+            self.problems += {one.message: one for one in found.missing}.values()
         self._differ(there, found.lacking, found.extra)
         if len(self.problems) > problems:
             self.remembered |= given
         self.shared += [one for one in steps if one.step.database is None]
         return [one for one in steps if one.step.database is not None]
+
+    def _unknown(self, name: str) -> Sentence:
+        """Say in a plan that is never applied that the rest of it depends on what a script makes."""
+        what = f"what is declared on objects that init_sql makes, to {self.giving.grantee}"
+        return Sentence(Step(Action.GRANT, what, Statement("-- known after apply"), database=name), Name())
 
     def _give(self, there: DatabaseAcls, lacking: Sequence[Change]) -> list[Sentence]:
         possible: list[tuple[Change, Name]] = []

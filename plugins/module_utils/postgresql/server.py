@@ -179,6 +179,10 @@ class Server:
         self.entries[entry.kind, entry.name] = entry
         self._observing.foresee(entry)
 
+    def foresee_script(self, database: str) -> None:
+        """Take what is in DATABASE for unknown."""
+        self.state.scripted |= {database}
+
     @contextlib.contextmanager
     def script_session(
         self,

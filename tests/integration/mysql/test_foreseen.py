@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from integration.mysql.engine import Engine
 
 _USERS, _ROLES, _DATABASES = ("fs_u1", "fs_u2", "fs_u3"), ("fs_r1", "fs_r2", "fs_r3"), ("fs_d1", "fs_d2")
+_SCRIPTED = "fs_scripted"
 _OPTION = st.sampled_from([False, False, True])
 _IN = st.sampled_from(_DATABASES)
 _WORDS = st.lists(st.sampled_from(["SELECT", "INSERT", "UPDATE"]), min_size=1, max_size=2, unique=True)
-_TABLE = {"database": _IN, "tables": st.just(["t"]), "privileges": _WORDS}
+_TABLE = {"database": _IN, "table": st.just("t"), "privileges": _WORDS}
 _ENTRIES = st.one_of(
     st.fixed_dictionaries({"database": _IN, "privileges": _WORDS, "grant_option": _OPTION}),
     st.fixed_dictionaries({**_TABLE, "grant_option": _OPTION}),
@@ -86,3 +87,31 @@ def test_a_check_shows_what_is_then_sent(prepared: Engine, tries: int) -> None:
         assert not found, "\n".join([*found, f"lists: {told!r}"])
 
     story()
+
+
+@pytest.mark.feature("A05")
+def test_what_is_made_by_a_script_is_there_for_what_comes_after(prepared: Engine) -> None:
+    declared = [
+        {
+            "kind": "database",
+            "name": _SCRIPTED,
+            "dbops_owner": "story",
+            "init_sql": {"script": "CREATE TABLE t (a int)"},
+        },
+        {"kind": "database_user", "name": _USERS[0], "dbops_owner": "story"},
+        {
+            "kind": "database_grant",
+            "name": "g0",
+            "user": _USERS[0],
+            "grants": [{"database": _SCRIPTED, "table": "t", "privileges": ["SELECT"]}],
+            "dbops_owner": "story",
+        },
+    ]
+    planned, done = prepared.run(*declared, check=True), prepared.run(*declared)
+    assert not planned["failed"], [one["message"] for one in planned["objects"]]
+    assert not done["failed"], [one["message"] for one in done["objects"]]
+    shown, sent = ([step["statement"] for step in one["objects"][2]["steps"]] for one in (planned, done))
+    assert shown == sent
+    assert not prepared.run(*declared)["changed"]
+    gone = {"kind": "database", "name": _SCRIPTED, "dbops_owner": "story", "state": "absent", "end_sessions": True}
+    assert not prepared.run(gone)["failed"]

@@ -19,6 +19,7 @@ from integration.postgresql.engine import Engine
 from psycopg import sql
 
 _USERS, _ROLES, _DATABASES = ("fs_u1", "fs_u2", "fs_u3"), ("fs_r1", "fs_r2", "fs_r3"), ("fs_d1", "fs_d2")
+_SCRIPTED = "fs_scripted"
 _OPTION = st.sampled_from([False, False, True])
 _IN = st.sampled_from(_DATABASES)
 _TABLES = {"database": _IN, "schema": st.sampled_from(["app", "public"]), "grant_option": _OPTION}
@@ -90,10 +91,12 @@ def lay_out(engine: Engine) -> None:
 
 
 def clear(engine: Engine) -> None:
-    databases = [{"kind": "database", "name": name} for name in _DATABASES]
-    roles = [{"kind": "database_role", "name": name} for name in (*_USERS, *_ROLES)]
-    for those in (databases, roles):
-        engine.run(*({**one, "state": "absent", "force": True, "end_sessions": True} for one in those))
+    """Leave nothing of the names of these tests."""
+    going = {"state": "absent", "force": True}
+    databases = [{"kind": "database", "name": name, "end_sessions": True, **going} for name in _DATABASES]
+    roles = [{"kind": "database_role", "name": name, **going} for name in (*_USERS, *_ROLES)]
+    document = engine.run(*databases, *roles)
+    assert not document["failed"], document["objects"]
 
 
 @pytest.fixture
@@ -126,3 +129,32 @@ def test_a_check_shows_what_is_then_sent(prepared: Engine, tries: int) -> None:
         assert not found, "\n".join([*found, f"lists: {told!r}"])
 
     story()
+
+
+@pytest.mark.feature("A05")
+def test_what_depends_on_a_script_is_known_after_it(prepared: Engine) -> None:
+    declared = [
+        {
+            "kind": "database",
+            "name": _SCRIPTED,
+            "dbops_owner": "story",
+            "init_sql": {"script": "CREATE TABLE t (a int)"},
+        },
+        {"kind": "database_user", "name": _USERS[0], "dbops_owner": "story"},
+        {
+            "kind": "database_grant",
+            "name": "g0",
+            "user": _USERS[0],
+            "grants": [{"database": _SCRIPTED, "tables": ["t"], "privileges": ["SELECT"]}],
+            "dbops_owner": "story",
+        },
+    ]
+    planned, done = prepared.run(*declared, check=True), prepared.run(*declared)
+    assert not planned["failed"], [one["message"] for one in planned["objects"]]
+    assert not done["failed"], [one["message"] for one in done["objects"]]
+    shown, sent = ([step["statement"] for step in one["objects"][2]["steps"]] for one in (planned, done))
+    assert "-- known after apply" in shown
+    assert any("GRANT SELECT" in one for one in sent)
+    assert not prepared.run(*declared)["changed"]
+    gone = {"kind": "database", "name": _SCRIPTED, "dbops_owner": "story", "state": "absent", "end_sessions": True}
+    assert not prepared.run(gone)["failed"]
