@@ -46,5 +46,5 @@ def paused(body: Body) -> bool:
 
 
 def retains(body: Body) -> bool:
-    """Whether a user or role stays on the server when its object goes; everything but `Retain` counts as Delete."""
+    """Whether what an object made stays on the server when it goes; everything but `Retain` counts as Delete."""
     return text(body, DELETION_POLICY) == "Retain"

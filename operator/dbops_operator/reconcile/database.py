@@ -180,7 +180,9 @@ async def _delete(context: Context, body: Body) -> Verdict:
     if not has_finalizer(body):
         return Done()
     raw = body["spec"]
-    policy, key = raw.get("deletionPolicy", "Delete"), Key.of(body)
+    # Of field and annotation the one that keeps.
+    policy = "Retain" if annotation.retains(body) else raw.get("deletionPolicy", "Delete")
+    key = Key.of(body)
     dependants = removal.dependants_of_database(context, key)
     for child in dependants:
         context.depends(child)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
-from dbops_operator import access, deletion, moved, resolve, results, status
+from dbops_operator import access, annotation, deletion, moved, resolve, results, status
 from dbops_operator.api import grant_variables
 from dbops_operator.api.cluster_database_grant import CLUSTER_DATABASE_GRANT, ClusterDatabaseGrantSpec
 from dbops_operator.api.database_grant import DATABASE_GRANT, DatabaseGrantSpec
@@ -265,9 +265,14 @@ async def _delete(context: Context, body: Body) -> Verdict:
     if not has_finalizer(body):
         return Done()
     protected = bool(body["spec"].get("deletionProtection", True))
-    decision = deletion.decide(removal.facts(body, protected=protected, dependants=[]))
-    if decision.step is not deletion.Step.DROP:
+    decision = deletion.decide(removal.facts(body, protected=protected, dependants=[], retain=annotation.retains(body)))
+    if decision.step not in (deletion.Step.DROP, deletion.Step.RELEASE):
         return await removal.hold(context, body, decision, [])
+    if decision.step is deletion.Step.RELEASE:
+        note = "What this object granted stays on the server, as its deletion policy says"
+        await context.events.record(body, "Normal", "RevokeSkipped", note, action="Delete")
+        await remove_finalizer(context, body)
+        return Done()
     what = "what this object granted"
     try:
         spec = _read(body)

@@ -68,8 +68,8 @@ def must_be_dropped(body: Any) -> bool:
     """Whether an object that goes takes something on a server with it."""
     if body is None or not has_finalizer(dict(body)) or annotation.flag(body, annotation.FORCE_DELETE):
         return False
-    if body["kind"] == "Database":
-        return bool(body["spec"].get("deletionPolicy", "Delete") != "Retain")
+    if body["kind"] == "Database" and body["spec"].get("deletionPolicy") == "Retain":
+        return False
     return not annotation.retains(body)
 
 

@@ -3,48 +3,24 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 from objects import Body, apply, database, instance, patch, user, wait_gone, wait_ready
 from operator_process import OperatorProcess
+from server_log import SETTINGS, changes, plain
 
 from localstack.controlplane import ControlPlane
 from localstack.postgresql import PostgreSQLServer
 from localstack.postgresql_binaries import embedded
 
-PREFIX = "dbops-audit"
-_ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)
-_STATEMENT = re.compile(r"^<dbops.*?> LOG:  (?:statement|execute [^:]*): (.*)", re.DOTALL)
-# What only looks, what bounds a transaction, and what the engine notes in a database of its own.
-_NO_CHANGE = re.compile(
-    r"(SELECT(?! pg_terminate_backend)|WITH|SHOW|BEGIN|COMMIT|ROLLBACK|SET|RESET)\b|(INSERT INTO|UPDATE|CREATE"
-    r" (SCHEMA|TABLE|INDEX)) .*\bdbops\b|CREATE DATABASE dbops|(REVOKE|ALTER) .* DATABASE dbops|ALTER DATABASE dbops",
-    re.DOTALL,
-)
-_SECRET = re.compile(r"'SCRAM-SHA-256\$[^']*'")
-
 
 @pytest.fixture
 def logging_server() -> Iterator[PostgreSQLServer]:
     """A server that writes down each statement, and whose session sent it."""
-    settings = {"log_statement": "all", "log_line_prefix": "%m [%p] <%a> "}
-    with PostgreSQLServer(embedded(), settings=settings) as server:
+    with PostgreSQLServer(embedded(), settings=SETTINGS) as server:
         yield server
-
-
-def sent(server: PostgreSQLServer) -> Counter[str]:
-    """What the server was sent by sessions of ours and changes something."""
-    text = server.log.read_text(encoding="utf-8", errors="replace")
-    found = [_STATEMENT.match(one) for one in _ENTRY.split(text)]
-    statements = [plain(one[1]) for one in found if one]
-    return Counter(one for one in statements if not _NO_CHANGE.match(one))
-
-
-def plain(statement: str) -> str:
-    return re.sub(r"\s+", " ", _SECRET.sub("'********'", statement)).strip()
 
 
 @pytest.mark.feature("K10")
@@ -79,9 +55,7 @@ def test_each_statement_that_the_server_got_is_in_the_trail(
     }
     script = {"inline": ["CREATE TABLE s.t (i int)", "INSERT INTO s.t VALUES (1)"]}
     block = {"schemas": [{"name": "s"}], "extensions": [{"name": "hstore"}]}
-    main = instance(namespace, server.admin)
-    main[1]["spec"]["postgres"] = {"applicationName": PREFIX}
-    apply(crds, *main, user(namespace, "app", f"{name}_u"), role, grant)
+    apply(crds, *instance(namespace, server.admin), user(namespace, "app", f"{name}_u"), role, grant)
     apply(crds, database(namespace, "db", name, postgres=block, initSQL=script))
     kinds = {"database": "db", "databaserole": "role", "databaseuser": "app", "databasegrant": "grant"}
     for kind, one in kinds.items():
@@ -96,7 +70,7 @@ def test_each_statement_that_the_server_got_is_in_the_trail(
     told = Counter(plain(one["message"]) for one in trail)
     scripts = {one for one in told if one.startswith("-- init_sql")}
     assert len(scripts) == 2
-    got = sent(server)
+    got = changes(server)
     ours = {"CREATE TABLE s.t (i int)", "INSERT INTO s.t VALUES (1)"}
     assert ours <= got.keys(), "what a script says may hold secrets: the trail has its number instead"
     assert Counter({one: count for one, count in told.items() if one not in scripts}) == Counter(
