@@ -7,8 +7,9 @@ committed files differ.
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,60 @@ def _role(definition: Body, level: str) -> dict[str, Any]:
     }
 
 
+def page(definition: Body) -> str:
+    """The page of a kind: what it is, a worked example where there is one, and all fields."""
+    names, spec = definition["spec"]["names"], definition["spec"]
+    version = spec["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]
+    columns = ", ".join(f"`{one['name']}`" for one in version["additionalPrinterColumns"])
+    where = "in a namespace" if spec["scope"] == "Namespaced" else "of the whole cluster"
+    lines = [
+        "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->",
+        "<!-- Made by `make crds` from operator/dbops_operator/api; do not edit. -->",
+        f"# {names['kind']}",
+        "",
+        schema.get("description", ""),
+        "",
+        f"`kubectl get {names['plural']}` (or `{names['shortNames'][0]}`), {where}. Columns: {columns}.",
+        "",
+    ]
+    for path in _examples(names["kind"]):
+        text = path.read_text(encoding="utf-8").partition("\n#\n")[2]
+        lines += [f"## Example: {path.relative_to(ROOT)}", "", "```yaml", text.strip(), "```", ""]
+    for part in ("spec", "status"):
+        lines += [f"## {part}", "", "| field | type | default | |", "| --- | --- | --- | --- |"]
+        lines += [*_fields(schema["properties"][part], ""), ""]
+    return "\n".join(lines)
+
+
+def _examples(kind: str) -> list[Path]:
+    found = []
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        bodies = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if any(body and body["kind"] == kind for body in bodies):
+            found.append(path)
+    return found
+
+
+def _fields(schema: Body, prefix: str) -> Iterator[str]:
+    required = schema.get("required", ())
+    for name, field in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        inner = field.get("items", field)
+        words = field.get("enum") or inner.get("enum")
+        kind = f"list of {inner['type']}" if field["type"] == "array" else field["type"]
+        if words:
+            kind += ": " + ", ".join(f"`{word}`" for word in words)
+        default = f"`{json.dumps(field['default'])}`" if "default" in field else "required" if name in required else ""
+        about = field.get("description", "").replace("|", "\\|")
+        yield f"| `{path}` | {kind} | {default} | {about} |"
+        yield from _fields(inner, f"{path}[]." if field["type"] == "array" else f"{path}.")
+
+
 def files() -> dict[Path, str]:
     """All files and what is in them."""
-    return {PEOPLE: people()}
+    pages = {PAGES / f"{one['spec']['names']['singular']}.md": page(one) for one in definitions()}
+    return {PEOPLE: people(), **pages}
 
 
 def main() -> int:
