@@ -95,6 +95,8 @@ def _choose(context: Context, body: Body, given: Given, rotates: Wishes, *, fres
     if known is None and given.state.rendered is None:
         # The state is new, or was lost.
         known = rotation_record.from_status(body.get("status", {}).get("rotation") or {})
+        # What the annotation says was most likely carried out; that it was not noted any more is no new request.
+        known = replace(known, requested=annotation.text(body, annotation.ROTATE_AT)) if known else None
     now, zone = context.now(), context.settings.time_zone
     decision = rotation.decide(
         known,

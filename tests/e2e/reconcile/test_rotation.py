@@ -365,10 +365,11 @@ async def test_what_is_lost_comes_back(
         postgres.query(f"DROP ROLE {before['username']}")
     else:
         postgres.query(f"DROP ROLE svc_{name}")
-    await run(operator, key)
-    after = await secret_of(operator, key)
-    assert can_log_in(after)
-    assert after["username"] == before["username"]
+    for _ in range(2):
+        await run(operator, key)
+        after = await secret_of(operator, key)
+        assert can_log_in(after)
+        assert after["username"] == before["username"]
     assert roles(postgres, name).keys() == {name, f"svc_{name}", before["username"]}
     assert as_user(after, "SELECT current_user") == [(f"svc_{name}",)]
     assert (await rotation_of(operator, key))["pendingDeletion"][0]["user"] == name
