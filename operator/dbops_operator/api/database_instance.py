@@ -103,7 +103,7 @@ class Discovery(Block):
     enabled: bool = False
     """Whether they are looked for."""
     interval: str = "30m"
-    """How often, as a Go duration."""
+    """How often at least, as a Go duration; each health check looks as well."""
 
 
 class MySQLTracking(Block):
@@ -221,6 +221,12 @@ class DiscoveredResources(Block):
     """Logins."""
     roles: list[DiscoveredResource] | None = None
     """Group roles."""
+    databases_count: Int32 | None = None
+    """Number of databases, also those that the list has no room for."""
+    users_count: Int32 | None = None
+    """Number of logins."""
+    roles_count: Int32 | None = None
+    """Number of group roles."""
 
 
 class Consumer(Block):

@@ -18,9 +18,9 @@ from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
 Options = dict[str, Any]
 
 
-def database_instance(name: str) -> Options:
+def database_instance(name: str, *, discover: bool = False) -> Options:
     """Look at the server; NAME is only for results."""
-    return {"kind": "database_instance", "name": name}
+    return {"kind": "database_instance", "name": name, "discover": discover}
 
 
 def database(spec: DatabaseSpec, engine: str) -> Options:

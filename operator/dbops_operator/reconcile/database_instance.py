@@ -19,9 +19,10 @@ from dbops_operator.api import variables
 from dbops_operator.api.database_instance import DatabaseInstanceSpec
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
-from dbops_operator.reconcile import in_use, measure, removal
+from dbops_operator.reconcile import discovery, in_use, measure, removal
 from dbops_operator.reconcile.common import Body, add_finalizer, converge, has_finalizer, level
 from dbops_operator.reconcile.common import remove_finalizer as let_go
+from dbops_operator.settings import parse_duration
 from dbops_operator.status import Condition
 from dbops_operator.work import Done, Human, Priority, Retry, ServerTarget, Verdict, Wait
 
@@ -47,9 +48,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         body = await add_finalizer(context, body)
         await in_use.update(context, body)
         server = replace(server, target=_within(server.target, spec))
-        body, result = await converge(
-            context, body, server, variables.database_instance(body["metadata"]["name"]), announce="Connecting"
-        )
+        body, result = await converge(context, body, server, _options(body, spec), announce="Connecting")
         if error := results.error_of(result):
             raise error
     except DbopsError as error:
@@ -62,11 +61,23 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     return Done(after=interval)
 
 
+def _options(body: Body, spec: DatabaseInstanceSpec) -> variables.Options:
+    discover = bool(spec.discovery and spec.discovery.enabled)
+    return variables.database_instance(body["metadata"]["name"], discover=discover)
+
+
 def _interval(spec: DatabaseInstanceSpec) -> float | None:
+    """Seconds to the next look, for the server's health or for discovery; None: on events only."""
     check = spec.health_check
-    if check is None:
-        return DEFAULT_INTERVAL
-    return float(check.interval_seconds) if check.enabled else None
+    health = DEFAULT_INTERVAL if check is None else float(check.interval_seconds) if check.enabled else None
+    if not (spec.discovery and spec.discovery.enabled):
+        return health
+    try:
+        scan = parse_duration(spec.discovery.interval) or DEFAULT_INTERVAL
+    except ValueError as error:
+        field = "spec.discovery.interval"
+        raise DbopsError(Reason.INVALID_SPEC, f"{field} is a duration such as 30m or 8h", field=field) from error
+    return scan if health is None else min(health, scan)
 
 
 def _within(target: ServerTarget, spec: DatabaseInstanceSpec) -> ServerTarget:
@@ -91,6 +102,9 @@ async def _succeeded(context: Context, body: Body, result: ObjectResult) -> None
         "serverIdentity": str(facts["system_identifier"]) if facts.get("system_identifier") else None,
         "capabilities": _capabilities(facts.get("capabilities") or ()),
         **_consumers(context, Key.of(body)),
+        "discoveredResources": discovery.resources(
+            (body.get("status") or {}).get("discoveredResources"), facts.get("unmanaged"), moment=status.now()
+        ),
     }
     known = (body.get("status") or {}).get("serverIdentity")
     if known and known != fields["serverIdentity"]:

@@ -60,6 +60,8 @@ async def test_a_slow_look_at_what_is_well_takes_nothing_away(
     spec = {"instanceRef": {"name": "main"}, "username": login, "postgres": {}, **correct}
     user = await operator.create("DatabaseUser", "app", spec)
     await operator.run(user)
+    # Its status says that the namespace has a user.
+    await operator.run(key)
     # Everything takes long now.
     monkeypatch.setattr(common, "PROGRESS_SECONDS", 0.0)
     before = operator.api.writes

@@ -34,6 +34,11 @@ ADDED_FIELDS = {
     *((kind, "status.capabilities") for kind in INSTANCES),
     *((kind, "status.serverIdentity") for kind in INSTANCES),
     *((kind, f"status.{name}") for kind in INSTANCES for name in ("consumers", "consumersCount", "serverChangedAt")),
+    *(
+        (kind, f"status.discoveredResources.{sort}Count")
+        for kind in INSTANCES
+        for sort in ("databases", "users", "roles")
+    ),
     *((kind, "status.drift.diffsCount") for kind in WITH_DRIFT),
     *((kind, f"status.{name}") for kind in WITH_DRIFT for name in ("appliedTo", "leftOn")),
     *((kind, "status.observedGeneration") for kind in RUN_ONCE),
