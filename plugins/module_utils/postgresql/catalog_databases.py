@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Observe: databases as the whole server sees them, and what is inside of those that must be looked into.
 
-Called by postgresql/server.py; fills the state. All databases are read in one query, the content of each in one
-session of its own and three queries.
+Called by postgresql/observing.py and export.py; fills the state. All databases are read in one query, the content of
+each in one session of its own and three queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,22 +88,24 @@ GROUP BY 1, 2, 3, 4, a.oid
 """
 
 
-def read_into(
-    state: ServerState, reader: Reader, wanted: Wanted, inside: Callable[[str], Reader], ours: Sequence[int]
-) -> None:
-    """Read what is WANTED of databases, anew, into STATE.
+def read_into(state: ServerState, reader: Reader, wanted: Wanted, ours: Sequence[int]) -> frozenset[str]:
+    """Read what is WANTED of databases, anew, into STATE; give those that must be looked into as well.
 
-    INSIDE gives a session in a database; OURS are the processes behind those that are open: they are not counted,
-    since they end before a step that needs the database for itself.
+    OURS are the processes behind the sessions that are open in databases: they are not counted, since they end before
+    a step that needs the database for itself.
     """
     for name in wanted.databases:
         state.databases.pop(name, None)
     found = {row[0]: _database(row) for row in reader.rows(_DATABASES, [list(ours), sorted(wanted.databases)])}
     contents = {*wanted.contents, *(template for name, template in wanted.copies if name not in found)}
-    for name, database in found.items():
-        state.databases[name] = _look_into(database, inside) if name in contents else database
+    state.databases |= found
     state.tablespaces = dict(reader.rows(_TABLESPACES))
-    if state.extensions is None and any(_lacks(state, one) for one in wanted.extensions):
+    return frozenset(contents & found.keys())
+
+
+def read_extensions(state: ServerState, reader: Reader, wanted: Iterable[WantedExtension]) -> None:
+    """Where a database lacks an extension, read into STATE which of them the server has files of."""
+    if state.extensions is None and any(_lacks(state, one) for one in wanted):
         state.extensions = _available(reader)
 
 
@@ -120,14 +122,15 @@ def _database(row: tuple[Any, ...]) -> Database:
     return replace(Database(*fields), sessions=Sessions(count, frozenset(protected)), oid=oid)
 
 
-def _look_into(database: Database, inside: Callable[[str], Reader]) -> Database:
+def look_into(state: ServerState, name: str, inside: Callable[[str], Reader]) -> None:
+    """Read what is in a database of STATE; INSIDE gives a session in it."""
+    database = state.databases[name]
     if not database.allow_connections:
-        return database
+        return
     try:
-        session = inside(database.name)
-        return replace(database, content=_content(session))
+        state.databases[name] = replace(database, content=_content(inside(name)))
     except DbopsError as error:
-        return replace(database, content_problem=error)
+        state.databases[name] = replace(database, content_problem=error)
 
 
 def _content(session: Reader) -> DatabaseContent:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Observe: who holds what on databases, schemas, tables, columns, sequences and routines, of what was asked for.
 
-Called by postgresql/server.py; fills the state with the plain values of acls.py. One query for all databases, and
+Called by postgresql/observing.py; fills the state with the plain values of acls.py. One query for all databases, and
 three in a session of each database that something inside of was asked for, however many grants there are.
 The lists of the catalogs are read, not has_*_privilege(): what a role has through PUBLIC is not its own.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import (
@@ -131,8 +131,17 @@ FROM unnest(%(oids)s::oid[], %(who)s::text[], %(cols)s::text[]) o (oid, who, col
 """
 
 
-def read_into(state: ServerState, reader: Reader, wanted: Wanted, inside: Callable[[str], Reader]) -> None:
-    """Read what is WANTED of access control lists, anew, into STATE. INSIDE gives a session in a database."""
+class Visit(NamedTuple):
+    """What is to be read inside of a database."""
+
+    targets: frozenset[Target]
+    grantees: frozenset[str]
+    enterable: bool
+    default_acls: bool
+
+
+def read_into(state: ServerState, reader: Reader, wanted: Wanted) -> dict[str, Visit]:
+    """Read what is WANTED of the databases' own lists, anew, into STATE; give what is to be read inside of them."""
     asked: dict[str, set[Target]] = {name: set() for name in wanted.default_acls}
     # What everybody may do, a role may do as well.
     grantees: dict[str, set[str]] = {name: {PUBLIC} for name in wanted.default_acls}
@@ -140,22 +149,23 @@ def read_into(state: ServerState, reader: Reader, wanted: Wanted, inside: Callab
         asked.setdefault(target.database, set()).add(target)
         grantees.setdefault(target.database, {PUBLIC}).add(grantee)
     if not asked:
-        return
+        return {}
     rows = reader.rows(_DATABASES, {"names": sorted(asked)})
     everybody = frozenset().union(*grantees.values())
     found = {row[3]: _object(row[:-1]) for row in rows}
     _fill(found.values(), reader, everybody)
     enterable = {row[3]: row[-1] for row in rows}
+    visits: dict[str, Visit] = {}
     for name, targets in asked.items():
         if name not in found:
             state.acls.pop(name, None)
             continue
         database = state.acls.setdefault(name, DatabaseAcls(found[name]))
         _renew(database, found[name], everybody)
-        within = {target for target in targets if target.type != "database"}
+        within = frozenset(target for target in targets if target.type != "database")
         if within or name in wanted.default_acls:
-            default_acls = name in wanted.default_acls
-            _look_into(database, within, frozenset(grantees[name]), inside, enterable[name], default_acls=default_acls)
+            visits[name] = Visit(within, frozenset(grantees[name]), enterable[name], name in wanted.default_acls)
+    return visits
 
 
 def _renew(database: DatabaseAcls, found: AclObject, grantees: frozenset[str]) -> None:
@@ -164,24 +174,17 @@ def _renew(database: DatabaseAcls, found: AclObject, grantees: frozenset[str]) -
         database.database = found
 
 
-def _look_into(
-    database: DatabaseAcls,
-    asked: set[Target],
-    grantees: frozenset[str],
-    inside: Callable[[str], Reader],
-    enterable: bool,
-    *,
-    default_acls: bool,
-) -> None:
-    name = database.database.name
+def look_into(state: ServerState, name: str, visit: Visit, inside: Callable[[str], Reader]) -> None:
+    """Read what a VISIT to a database of STATE is for; INSIDE gives a session in it."""
+    database = state.acls[name]
     database.problem = None
     try:
-        if not enterable:
+        if not visit.enterable:
             raise acls.shut(name)
         session = inside(name)
-        objects = _objects(session, asked, grantees)
-        acls.put(database, objects, asked, grantees)
-        if default_acls:
+        objects = _objects(session, visit.targets, visit.grantees)
+        acls.put(database, objects, visit.targets, visit.grantees)
+        if visit.default_acls:
             database.default_acls = catalog_databases.default_acls(session)
     except DbopsError as error:
         database.problem = error

@@ -15,9 +15,10 @@ import re
 import select
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -328,10 +329,13 @@ def _finish(pgconn: PGconn, deadline: float) -> bool:
 
 
 def _make_verbose(pgconn: PGconn) -> None:
-    """Have errors while connecting carry their SQLSTATE, which psycopg has no call for.
+    """Have errors while connecting carry their SQLSTATE, which psycopg has no call for."""
+    _set_verbosity()(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 (missing in the protocol class)
 
-    The function is libpq's public one, found through the library that psycopg itself has loaded.
-    """
+
+@cache
+def _set_verbosity() -> Callable[[Any, int], int]:
+    """Give libpq's public function, found through the library that psycopg itself has loaded."""
     import importlib.util
 
     from psycopg import pq
@@ -341,4 +345,4 @@ def _make_verbose(pgconn: PGconn) -> None:
     found = importlib.util.find_spec(module) if module else None
     function = ctypes.CDLL(found.origin if found else find_libpq_full_path()).PQsetErrorVerbosity
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
-    function(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 (missing in the protocol class)
+    return function

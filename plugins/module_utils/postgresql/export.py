@@ -89,7 +89,7 @@ class _Export:
         ]
         names = frozenset(row.name for row in rows if not row.broken)
         wanted = Wanted(databases=names, contents=names)
-        catalog_databases.read_into(self.state, self.main, wanted, self.inside, [])
+        catalog_databases.read_into(self.state, self.main, wanted, [])
         for row in rows:
             if row.broken:
                 text = f"database {row.name}: somebody began to drop it, and it can only be dropped"
@@ -98,6 +98,7 @@ class _Export:
                 self._database(row)
 
     def _database(self, row: export_catalog.DatabaseRow) -> None:
+        catalog_databases.look_into(self.state, row.name, self.inside)
         database = self.state.databases[row.name]
         one = export_databases.entry(database, self.nobodys)
         inside = None

@@ -28,7 +28,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
     discovery,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, DatabaseAcls
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Connector
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.declared import Thing
@@ -74,14 +74,14 @@ class Observing:
                 *(declared.wanted_again(entry) for entry in found),
             ]
         )
+        contents: frozenset[str] = frozenset()
         if wanted.databases:
-            catalog_databases.read_into(state, main, wanted, self.inside, self.ours())
+            contents = catalog_databases.read_into(state, main, wanted, self.ours())
         wanted = self._with_asked(objects, _with_templates(objects, wanted, state))
-        catalog_grants.read_into(state, main, wanted, self.inside)
+        self._visit(wanted, contents, state, main)
         self._note(objects, state)
         self._read_declarations(wanted, book)
         self._read_roles(wanted, _owners(state, wanted), state, main)
-        self._read_effective(wanted, state, main)
         if wanted.settings:
             state.settings |= catalog.settings(main, wanted.settings, state.facts.admin)
         if wanted.unmanaged:
@@ -104,9 +104,8 @@ class Observing:
     def look_again(self, database: str, state: ServerState, main: Reader) -> None:
         """Read anew what was asked of the content of a DATABASE, which a script has changed."""
         wanted = Wanted(acls=frozenset(self._asked.get(database, ())))
-        catalog_grants.read_into(state, main, wanted, self.inside)
+        self._visit(wanted, frozenset(), state, main)
         self._read_roles(wanted, _owners(state, wanted), state, main)
-        self._read_effective(wanted, state, main)
 
     def _read_entries(
         self, objects: Sequence[Desired], book: Ledger | None, entries: dict[Thing, Entry]
@@ -163,6 +162,27 @@ class Observing:
                 if grantee in wanted.grantees:
                     self._recorded[grantee][entry.kind, entry.name] = entry
 
+    def _visit(self, wanted: Wanted, contents: frozenset[str], state: ServerState, main: Reader) -> None:
+        """Read the CONTENTS of databases, and who holds what on and in them; each is visited once, for all of it."""
+        visits = catalog_grants.read_into(state, main, wanted)
+        by_database: dict[str, set[tuple[str, Target]]] = {}
+        known: set[str] = set()
+        for one in wanted.acls:
+            by_database.setdefault(one[1].database, set()).add(one)
+        for name in sorted({*contents, *by_database, *wanted.default_acls}):
+            if name in contents:
+                catalog_databases.look_into(state, name, self.inside)
+            if name in visits:
+                catalog_grants.look_into(state, name, visits[name], self.inside)
+            if name in state.acls and name in by_database:
+                owners = state.acls[name].owners() - known
+                if owners and not state.facts.admin.superuser:
+                    self._read_roles(Wanted(), owners, state, main)
+                    known |= owners
+                self._read_effective(by_database[name], state.acls[name], state, main)
+        if wanted.extensions:
+            catalog_databases.read_extensions(state, main, wanted.extensions)
+
     def _read_roles(self, wanted: Wanted, owners: Iterable[str], state: ServerState, main: Reader) -> None:
         admin = state.facts.admin
         names = sorted({*wanted.roles, *owners, admin.name})
@@ -175,9 +195,12 @@ class Observing:
             names = sorted({*names, *owners})
         pairs = {pair for pair in wanted.memberships if found.keys() >= {*pair} and _lacks(found[pair[0]], pair[1])}
         state.circles = (state.circles - wanted.memberships) | (catalog.circles(main, pairs) if pairs else frozenset())
-        state.role_names = (state.role_names - set(names)) | found.keys()
-        read = frozenset(names)
-        state.roles = {name: role for name, role in state.roles.items() if name not in read} | found
+        # In place: with thousands of roles, and one that is looked at again, most stay.
+        for name in names:
+            state.roles.pop(name, None)
+        state.roles |= found
+        state.role_names.difference_update(names)
+        state.role_names.update(found)
         rights = catalog.rights(main, names, admin)
         for one, those in rights.items():
             if those is not None:
@@ -185,26 +208,26 @@ class Observing:
                 rights[one] = (known - set(names)) | those
         state.facts = replace(state.facts, admin=replace(admin, **rights))
 
-    def _read_effective(self, wanted: Wanted, state: ServerState, main: Reader) -> None:
+    def _read_effective(
+        self, asked: Iterable[tuple[str, Target]], database: DatabaseAcls, state: ServerState, main: Reader
+    ) -> None:
         """Where this account cannot grant, and where a role needs a schema, see what roles may do all the same."""
-        lacking: dict[str, dict[tuple[str, str], list[AclObject]]] = {}
-        for grantee, target in wanted.acls:
-            database = state.acls.get(target.database)
-            if database is None:
-                continue
+        itself: dict[tuple[str, str], list[AclObject]] = {}
+        within: dict[tuple[str, str], list[AclObject]] = {}
+        for grantee, target in asked:
             for one in database.find(target):
                 needs = one.type == "schema" and not _uses(one, grantee)
                 if needs or not can_act_as(database.real_owner(one), state):
-                    by_role = lacking.setdefault("" if one.type == "database" else target.database, {})
-                    by_role.setdefault((grantee, target.column), []).append(one)
-        for name, by_role in lacking.items():
+                    lacking = itself if one.type == "database" else within
+                    lacking.setdefault((grantee, target.column), []).append(one)
+        if itself:
+            catalog_grants.read_effective(main, itself)
+        if within:
             try:
-                catalog_grants.read_effective(self.inside(name) if name else main, by_role)
+                catalog_grants.read_effective(self.inside(database.database.name), within)
             except DbopsError as error:
                 # What is wrong with one database is no matter of others.
-                if not name:
-                    raise
-                state.acls[name].problem = error
+                database.problem = error
 
     def _try_password(self, user: DesiredUser, state: ServerState) -> None:
         """Where verifiers may not be read, one login tells whether the password is as declared."""

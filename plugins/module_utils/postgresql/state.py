@@ -346,7 +346,7 @@ class ServerState:
     """Every tablespace, and whether this account may create in it."""
     extensions: Mapping[str, AvailableExtension] | None = None
     """The extensions whose files are on the server; None where nothing declared needs to know."""
-    role_names: frozenset[str] = frozenset()
+    role_names: set[str] = field(default_factory=set)
     """Those of the roles asked for that exist, or would exist by now had check mode not kept us from making them."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Of the settings asked for those that the server knows, by their name in lower case."""
