@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -135,6 +136,13 @@ def operator(crds: ControlPlane, operator_kubeconfig: Path) -> Iterator[Operator
         assert process.run_processes() == []
         assert process.run_folders() == []
         assert denied(crds) == []
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of the test's own, as pytest's, with a path so short that sockets find room in it (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="dbops-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
