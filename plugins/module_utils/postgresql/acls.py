@@ -210,15 +210,22 @@ def add_schemas(database: DatabaseAcls, schemas: Mapping[str, str]) -> None:
 def _new(kind: str, schema: str, name: str, owner: str) -> AclObject:
     """Give an object that is made by now: its owner has all on it."""
     made = AclObject(kind, schema, name, owner)
-    made.entries[owner] = (AclEntry(owner, "", frozenset(PRIVILEGES[kind]), frozenset()),)
+    made.entries[owner] = _of_owner(kind, owner)
     return made
 
 
+def _of_owner(kind: str, owner: str) -> tuple[AclEntry, ...]:
+    return (AclEntry(owner, "", frozenset(PRIVILEGES[kind]), frozenset()),)
+
+
 def change_owner(one: AclObject, owner: str) -> None:
-    """Give an object to another OWNER, who takes the old one's place in its list."""
+    """Give an object to another OWNER, who takes the old one's place in its list.
+
+    Where nothing was asked of the old one, it had what an owner has.
+    """
     before, one.owner = one.owner, owner
     entries: dict[str, tuple[AclEntry, ...]] = {}
-    for grantee, those in one.entries.items():
+    for grantee, those in ({before: _of_owner(one.type, before)} | one.entries).items():
         name = owner if grantee == before else grantee
         changed = [entry._replace(grantor=owner) if entry.grantor == before else entry for entry in those]
         entries[name] = _together((*entries.get(name, ()), *changed))

@@ -58,6 +58,25 @@ def give(state: ServerState, *, name: str, owner: str) -> None:
     there = state.acls.get(name)
     one = there.database if there else AclObject("database", "", name, known.owner, oid=known.oid)
     _change_owner(state, "", one, owner, OwnedObject("", "", name, "database"))
+    _give_schemas_of_database_owner(state, name, known.owner, owner)
+
+
+def _give_schemas_of_database_owner(state: ServerState, database: str, before: str, owner: str) -> None:
+    """Schemas of pg_database_owner, such as public, are whoever's the database is."""
+    there = state.acls.get(database)
+    schemas = [
+        one
+        for (kind, _), those in (there.objects if there else {}).items()
+        if kind == "schema"
+        for one in those.values()
+    ]
+    owned = {one.catalog_key for one in schemas if one.owner == before}
+    whose = "" if owner == state.facts.bootstrap else owner
+    former = "" if before == state.facts.bootstrap else before
+    for role in [role for role in state.roles.values() if role.dependencies is not None]:
+        had = role.dependencies.privileges.get(database, {}) if role.dependencies else {}
+        for key in [key for key, one in had.items() if key[0] == "pg_namespace" and one == former and key not in owned]:
+            effects_acls.set_dependency(state, role.name, database, key, whose, there=True)
 
 
 def drop(state: ServerState, *, name: str) -> None:
