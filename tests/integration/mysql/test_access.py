@@ -192,10 +192,16 @@ def test_database_patterns(superuser_engine: Engine, unique: Unique, wild: tuple
     shop.account(plain)
     shop.account(active, "%", empty, default=[empty])
     shop.account(through_role, "%", holder, default=[holder])
-    for who in (f"`{plain}`@'%'", f"`{active}`@'%'", f"`{holder}`"):
-        for privilege, pattern in zip(("SELECT", "INSERT"), patterns, strict=False):
-            shop.engine.query(f"GRANT {privilege} ON `{pattern}`.* TO {who}")
-    answer = shop.judge(plain, active, through_role)
+    try:
+        for who in (f"`{plain}`@'%'", f"`{active}`@'%'", f"`{holder}`"):
+            for privilege, pattern in zip(("SELECT", "INSERT"), patterns, strict=False):
+                shop.engine.query(f"GRANT {privilege} ON `{pattern}`.* TO {who}")
+        answer = shop.judge(plain, active, through_role)
+    finally:
+        # Who may enter every database may enter the ledger, which others trust.
+        for who in (f"`{plain}`@'%'", f"`{active}`@'%'", f"`{through_role}`@'%'"):
+            shop.engine.query(f"DROP USER {who}")
+        shop.engine.query(f"DROP ROLE `{holder}`, `{empty}`")
     found = [one for key, one in answer.items() if key[0] == f"{plain}@%"]
     assert len(found) == 1, "one row counts"
     assert {one["pattern"] for one in found[0]["through"]} <= set(patterns)
