@@ -38,6 +38,7 @@ def grant(state: ServerState, *, grantee: str, database: str, changes: Sequence[
         if change.grantor != one.owner:
             dependent = Dependent(grantee, change.column, frozenset({change.privilege}))
             one.passed_on[change.grantor] = (*one.passed_on.get(change.grantor, ()), dependent)
+        if change.grantor != one.owner or (change.option and grantee != one.owner):
             _add_passed_on(state, database, grantee, change)
         for (who, column), may in one.effective.items():
             if column in (change.column, column if not change.column else "") and _has_rights_of(state, who, grantee):
@@ -59,6 +60,7 @@ def revoke(
         one.options[grantee] = frozenset().union(*able)
         if not change.option:
             one.passed_on[change.grantor] = tuple(_kept(one.passed_on.get(change.grantor, ()), grantee, change))
+        if not change.option or change.grantor == one.owner:
             _take_passed_on(state, database, grantee, change)
         for (who, column), may in one.effective.items():
             if (
@@ -167,7 +169,12 @@ def _add_passed_on(state: ServerState, database: str, grantee: str, change: Chan
     one = change.object
     where = "" if one.type == "database" else database
     words = frozenset({change.privilege})
-    new = PassedOn(one.type, one.schema, one.name, one.arguments, change.column, change.grantor, grantee, words)
+    there = state.acls.get(database or one.name)
+    owner = there.real_owner(one) if there else one.owner
+    new = PassedOn(
+        *(one.type, one.schema, one.name, one.arguments, change.column, change.grantor, grantee, words),
+        owner=owner if change.grantor == one.owner else "",
+    )
     for role, had in _going(state, (grantee, change.grantor)):
         passed_on = {**had.passed_on, where: (*had.passed_on.get(where, ()), new)}
         state.roles[role.name] = replace(role, dependencies=replace(had, passed_on=passed_on))

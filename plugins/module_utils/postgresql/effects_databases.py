@@ -7,7 +7,7 @@ and whether a role that is to go is held up by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
     DatabaseContent,
     Extension,
     OwnedObject,
+    PassedOn,
     ServerState,
 )
 
@@ -77,6 +78,11 @@ def _give_schemas_of_database_owner(state: ServerState, database: str, before: s
         had = role.dependencies.privileges.get(database, {}) if role.dependencies else {}
         for key in [key for key, one in had.items() if key[0] == "pg_namespace" and one == former and key not in owned]:
             effects_acls.set_dependency(state, role.name, database, key, whose, there=True)
+    _change_passed_on(
+        state,
+        database,
+        lambda one: replace(one, owner=owner) if one.owner and one.grantor == "pg_database_owner" else one,
+    )
 
 
 def drop(state: ServerState, *, name: str) -> None:
@@ -137,6 +143,7 @@ def drop_schema(state: ServerState, *, database: str, name: str, owner: str) -> 
 
     _with_content(state, database, left)
     effects_defaults.change(state, database, lambda rows: tuple(one for one in rows if one.schema != name))
+    _change_passed_on(state, database, lambda one: None if one.schema == name else one)
     there = state.acls.get(database)
     gone = [those for key, those in (there.objects if there else {}).items() if key[1] == name]
     if there:
@@ -218,11 +225,29 @@ def _change_owner(state: ServerState, database: str, one: AclObject, owner: str,
     _disown(state, database, before, what)
     _own(state, database, owner, what)
     whose = "" if owner == state.facts.bootstrap else owner
+    object_key = (one.type, one.schema, one.name, one.arguments)
+
+    def renamed(row: PassedOn) -> PassedOn | None:
+        if not row.owner or (row.type, row.schema, row.name, row.arguments) != object_key:
+            return row
+        return None if row.grantee == owner else replace(row, grantor=owner, owner=owner)
+
+    _change_passed_on(state, database, renamed)
     for role in [role for role in state.roles.values() if role.dependencies is not None]:
         had = role.dependencies.privileges.get(database, {}) if role.dependencies else {}
         if one.catalog_key in had:
             there = role.name not in (owner, before)
             effects_acls.set_dependency(state, role.name, database, one.catalog_key, whose, there=there)
+
+
+def _change_passed_on(state: ServerState, database: str, changed: Callable[[PassedOn], PassedOn | None]) -> None:
+    """Change what is noted for roles that are to go of what DROP OWNED may leave in a database."""
+    for role in list(state.roles.values()):
+        had = role.dependencies
+        if had and database in had.passed_on:
+            rows = tuple(one for one in map(changed, had.passed_on[database]) if one)
+            passed_on = {**had.passed_on, database: rows}
+            state.roles[role.name] = replace(role, dependencies=replace(had, passed_on=passed_on))
 
 
 def _own(state: ServerState, database: str, name: str, what: OwnedObject) -> None:

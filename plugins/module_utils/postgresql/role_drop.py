@@ -150,4 +150,4 @@ def _clear(target: str | None, name: str, database: str, dependencies: Dependenc
     steps.append(Step(Action.REVOKE, what, statement, database=session, destructive=True, effect=clear))
     # Without superuser only an object's owner can take back what is held on it.
     steps = acting_as([*rights, *sorted(owners - {""})], steps, state)
-    return steps + dependencies_grants.plan(name, dependencies.passed_on.get(database, ()), session, state)
+    return dependencies_grants.plan(name, dependencies.passed_on.get(database, ()), session, state) + steps

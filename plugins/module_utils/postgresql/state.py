@@ -105,7 +105,7 @@ class OwnedObject:
 
 @dataclass(frozen=True)
 class PassedOn:
-    """Privileges on an object, or on one of its columns, that somebody else than the object's owner gave."""
+    """Privileges on an object, or on one of its columns, that DROP OWNED may leave."""
 
     type: str
     schema: str
@@ -115,6 +115,8 @@ class PassedOn:
     grantor: str
     grantee: str
     privileges: frozenset[str]
+    owner: str = ""
+    """Who owns the object, if it is the owner that gave them; for pg_database_owner, who owns the database."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Dependencies:
     """Databases with privileges, policies or default privileges of it ("" for those on shared objects): what these
     are on, and who owns that; "" for the superuser that the server was made with, None where it does not matter."""
     passed_on: Mapping[str, tuple[PassedOn, ...]] = field(default_factory=dict)
-    """By database ("" for what is on databases themselves): what others than the owners gave to it, or it to others."""
+    """By database ("" for what is on databases themselves): what others than the owners gave to it, or it to others,
+    and what owners gave to it with the right to pass it on."""
 
     @property
     def privileges_in(self) -> dict[str, frozenset[str]]:

@@ -38,6 +38,7 @@ _ENTRIES = st.one_of(
             "database": _IN,
             "schema": st.sampled_from(["app", "public"]),
             "privileges": st.sampled_from([["USAGE"], ["USAGE", "CREATE"], ["SELECT"]]),
+            "grant_option": _OPTION,
         }
     ),
     st.fixed_dictionaries({**_TABLES, "tables": _NAMED, "privileges": _WORDS}),

@@ -129,6 +129,41 @@ def test_privileges_held_do_not_block(engine: Engine, unique: Unique, database: 
     assert engine.server.query(query, [engine.login.user, maker]) == [], "a membership for a moment stayed"
 
 
+@pytest.mark.feature("U09")
+@pytest.mark.parametrize("first", ["the user", "the owner"])
+def test_privileges_held_with_grant_option_do_not_block(
+    engine: Engine, unique: Unique, database: str, first: str
+) -> None:
+    """Who revokes by DROP OWNED may be taken for the role itself, which has given itself nothing that it could take."""
+    name, maker, friend = unique("app"), unique("maker"), unique("friend")
+    made = [user(name), user(maker, login=False)]
+    engine.run(user(friend), *(made if first == "the user" else reversed(made)))
+    for statement in (
+        "CREATE SCHEMA app AUTHORIZATION {maker}",
+        "CREATE TABLE app.orders (id int)",
+        "CREATE FUNCTION app.total(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER TABLE app.orders OWNER TO {maker}",
+        "ALTER FUNCTION app.total(int) OWNER TO {maker}",
+        "ALTER DATABASE {database} OWNER TO {maker}",
+        "GRANT USAGE, CREATE ON SCHEMA public TO {name} WITH GRANT OPTION",
+        "GRANT USAGE ON SCHEMA app TO {name} WITH GRANT OPTION",
+        "GRANT SELECT (id), UPDATE ON app.orders TO {name} WITH GRANT OPTION",
+        "GRANT EXECUTE ON FUNCTION app.total(int) TO {name} WITH GRANT OPTION",
+        "GRANT CREATE, CONNECT ON DATABASE {database} TO {name} WITH GRANT OPTION",
+        "SET ROLE {name}; GRANT UPDATE ON app.orders TO {friend}",
+        "SET ROLE {name}; GRANT EXECUTE ON FUNCTION app.total(int) TO {friend} WITH GRANT OPTION",
+        "SET ROLE {name}; GRANT CREATE ON SCHEMA public TO {friend}",
+    ):
+        names = {"maker": maker, "name": name, "database": database, "friend": friend}
+        composed = sql.SQL(statement).format(**{key: sql.Identifier(value) for key, value in names.items()})
+        engine.server.query(composed, dbname=database)
+    planned = engine.one(user(name, state="absent"), check=True)
+    done = engine.one(user(name, state="absent"))
+    assert not done["failed"], done
+    assert [one["statement"] for one in planned["steps"]] == [one["statement"] for one in done["steps"]]
+    assert not exists(engine, name)
+
+
 @pytest.mark.feature("U09", "I11")
 def test_a_weak_admin_says_before_trying_what_it_cannot_revoke(
     weak_engine: Engine, unique: Unique, database: str
