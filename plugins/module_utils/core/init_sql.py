@@ -47,6 +47,15 @@ class Progress:
         return {"hash": self.hash, "done": self.done, "finished": self.finished, "made": dict(self.made)}
 
 
+def in_new_database(memory: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of MEMORY (an entry's `applied`) still holds when its database is made again: nothing has run in it.
+
+    Accounts that were made for scripts are the server's and may still be there.
+    """
+    made = memory.get(MEMORY, {}).get("made")
+    return {MEMORY: {"made": made}} if made else {}
+
+
 def statements(declared: InitSQL, engine: str) -> list[str]:
     """Give what is to be sent, in order. Raises DbopsError with InvalidSpec for a script that does not end.
 

@@ -19,7 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired imp
     DesiredUser,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY, in_new_database
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.kinds import Kind
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Claim, Entry, claim, release
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import CancelCheck, Plan, Step
@@ -108,7 +108,10 @@ class Objects:
                 what=what,
             )
         planned = kind.plan(desired, self.server.state, memory)
-        if MEMORY in memory:
+        if planned.creates and (rest := in_new_database(memory)):
+            planned.applied |= rest
+            planned.ahead = {**(planned.ahead or {}), **rest}
+        elif MEMORY in memory and not planned.creates:
             planned.applied[MEMORY] = memory[MEMORY]
         if entry and entry.state != "absent" and not mine and not desired.force:
             if any(step.destructive for step in planned.steps):

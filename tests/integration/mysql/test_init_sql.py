@@ -119,6 +119,52 @@ def test_a_transaction_that_is_left_open_is_told(engine: Engine, unique: Unique)
     assert (result["reason"], "COMMIT" in result["message"]) == ("InvalidSpec", True)
 
 
+@pytest.mark.feature("D09")
+@pytest.mark.parametrize("how", ["by hand", "by force"])
+def test_in_a_database_that_is_made_again_it_runs_again(engine: Engine, unique: Unique, how: str) -> None:
+    declared = database(unique("db"), TABLE, INSERT)
+    name = declared["name"]
+    assert not engine.one(declared)["failed"]
+    if how == "by hand":
+        engine.query(f"DROP DATABASE `{name}`")
+    else:
+        assert engine.one({"kind": "database", "name": name, "state": "absent", "force": True})["changed"]
+    foreseen = engine.one(declared, check=True)
+    assert [one["target"] for one in foreseen["steps"]][-1] == "init_sql, statement 2 of 2"
+    done = engine.four_runs(declared)
+    facts = done["objects"][0]["observed"]["init_sql"]
+    assert (facts["applied"], facts["statements_executed"]) == (True, 2)
+    assert count(engine, name) == 1
+    assert accounts(engine) == []
+
+
+@pytest.mark.feature("D09")
+def test_a_run_that_is_cut_off_after_it_made_the_database_again_is_gone_on_with(
+    engine: Engine, unique: Unique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.server import Server
+
+    declared = database(unique("db"), TABLE, INSERT)
+    name = declared["name"]
+    assert not engine.one(declared)["failed"]
+    engine.query(f"DROP DATABASE `{name}`")
+    genuine = Server.apply
+
+    def apply(*arguments: Any, **options: Any) -> None:
+        genuine(*arguments, **{**options, "closing": None})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Server, "apply", apply)
+        with pytest.raises(KeyboardInterrupt):
+            engine.one(declared)
+    query = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+    assert engine.query(query, [name]), "it was cut off before"
+    for _ in range(2):
+        assert not engine.one(declared)["failed"]
+    assert count(engine, name) == 1
+
+
 PIECES = st.lists(
     st.sampled_from(
         [

@@ -192,6 +192,60 @@ def test_what_a_run_that_was_cut_off_leaves_is_cleared_away(
     assert owners(engine, name) == {"t": group, "u": group}
 
 
+def dropped_by_hand(engine: Engine, declared: dict[str, Any]) -> None:
+    engine.server.query(sql.SQL("DROP DATABASE {}").format(sql.Identifier(declared["name"])))
+
+
+def dropped_by_force(engine: Engine, declared: dict[str, Any]) -> None:
+    gone = {"kind": "database", "name": declared["name"], "state": "absent", "force": True}
+    assert engine.one(gone)["changed"]
+
+
+@pytest.mark.feature("D09")
+@pytest.mark.parametrize("drop", [dropped_by_hand, dropped_by_force])
+@pytest.mark.parametrize("whose", ["a role's", "the admin's"])
+def test_in_a_database_that_is_made_again_it_runs_again(
+    engine: Engine, unique: Unique, group: str, drop: Callable[[Engine, dict[str, Any]], None], whose: str
+) -> None:
+    name = unique("db")
+    declared = database(name, TABLE, INSERT, **({"owner": group} if whose == "a role's" else {}))
+    assert not engine.one(declared)["failed"]
+    drop(engine, declared)
+    foreseen = engine.one(declared, check=True)
+    assert [one["target"] for one in foreseen["steps"]][-1] == "init_sql, statement 2 of 2"
+    done = engine.four_runs(declared)
+    facts = done["objects"][0]["observed"]["init_sql"]
+    assert (facts["applied"], facts["statements_executed"]) == (True, 2)
+    assert count(engine, name) == 1
+    assert left_behind(engine) == []
+
+
+@pytest.mark.feature("D09")
+def test_a_run_that_is_cut_off_after_it_made_the_database_again_is_gone_on_with(
+    engine: Engine, unique: Unique, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server import Server
+
+    declared = database(unique("db"), TABLE, INSERT, owner=group)
+    assert not engine.one(declared)["failed"]
+    dropped_by_hand(engine, declared)
+    genuine = Server.apply
+
+    def apply(*arguments: Any, **options: Any) -> None:
+        genuine(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Server, "apply", apply)
+        with pytest.raises(KeyboardInterrupt):
+            engine.one(declared)
+    query = "SELECT 1 FROM pg_database WHERE datname = %s"
+    assert engine.server.query(query, [declared["name"]]), "it was cut off before"
+    for _ in range(2):
+        assert not engine.one(declared)["failed"]
+    assert count(engine, declared["name"]) == 1
+
+
 PIECES = st.lists(
     st.sampled_from(
         [
