@@ -78,6 +78,20 @@ class Held:
         most = max(map(_says, rows))
         return _NO_WORDS.union(*(self._rows[one] for one in rows if _says(one) == most))
 
+    def counts_instead(self, database: str) -> tuple[str, frozenset[str]] | None:
+        """Give the pattern, and its privileges, that MySQL goes by instead of the exact row once a role is active.
+
+        Then the first row in the order of bytes counts, and not the one that says most; but a name without `_` and
+        `%` is looked up as it is before (tried on MySQL 9.7, see access_rows.py). Roles are locked accounts, and what
+        they hold counts for who has them active.
+        """
+        exact = names.escaped(database)
+        active = self.account.roles or self.account.locked
+        if not (self.facts.dialect.roles_are_accounts and active) or self.facts.partial_revokes or exact == database:
+            return None
+        first = min((one for one in (*self._rows, exact) if names.matches(one, database)), key=str.encode)
+        return None if first == exact else (first, self._rows[first])
+
 
 def _says(pattern: str) -> int:
     """How much a pattern says, as the server sorts them (get_sort in sql_acl.cc): where its first wildcard stands."""

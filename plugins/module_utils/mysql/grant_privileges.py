@@ -62,6 +62,7 @@ class Privileges:
         taken: list[Step] = []
         for one in accounts:
             held = Held(one, self.state.facts)
+            self._warn_of_patterns(held, there)
             found = compare(held, wanted=there, given=self.given, others=self.others, carried=self.carried)
             grant_items.merge(self.now_carried, found.carried)
             lacking = {target: words for target, words in found.lacking.items() if self._may_give(target, words)}
@@ -70,6 +71,24 @@ class Privileges:
             taken += self._revokes(one.name, extra, held)
             grant_items.merge(self.after, _once_done(held, lacking, extra))
         self.made.steps += taken
+
+    def _warn_of_patterns(self, held: Held, wanted: Items) -> None:
+        """Warn of rows that are nobody's of ours to take, and make what is declared count for nothing."""
+        name = held.account.name
+        for target, words in wanted.items():
+            instead = held.counts_instead(target.database) if target.level == DATABASE else None
+            missing = words - instead[1] if instead else None
+            if not instead or not missing:
+                continue
+            place, there = f"{names.quoted(instead[0])}.*", ", ".join(sorted(instead[1]))
+            option = " WITH GRANT OPTION" if GRANT_OPTION in missing else ""
+            listed = ", ".join(sorted(missing - {GRANT_OPTION})) or "USAGE"
+            who = shown(name)
+            self.made.warnings.append(
+                f"{name} has privileges on {place} as well, and with an active role MySQL goes by those on the "
+                f"database {target.database} and not by what is declared; revoke them: REVOKE {there} ON {place} FROM "
+                f"{who}; or give the same there: GRANT {listed} ON {place} TO {who}{option}"
+            )
 
     def _is_there(self, target: Target) -> bool:
         """Whether what privileges are on exists; what does not is waited for."""

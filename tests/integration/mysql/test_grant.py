@@ -457,3 +457,31 @@ def test_a_new_database_of_the_name_has_none_of_the_old_ones_privileges(
     assert not works(engine, name, f"SELECT * FROM {place}.t")
     engine.four_runs(mine(name, grants=entries))
     assert works(engine, name, f"SELECT * FROM {place}.t")
+
+
+@pytest.mark.feature("G03")
+def test_a_pattern_that_counts_instead_is_warned_of(superuser_engine: Engine, unique: Unique) -> None:
+    """With a role that is active, MySQL takes the first row in the order of bytes, not the one that says most."""
+    engine, name, group = superuser_engine, unique("app"), unique("grp")
+    # The pattern is not to match the ledger's database, which then were not trusted.
+    place, pattern, account = made_place(engine, unique("shop")), "shop%", f"`{name}`@`%`"
+    engine.run(role(group), user(name, password="x", in_roles=[group]))
+    declared = mine(name, grants=[{"level": "database", "database": place, "privileges": ["SELECT"]}])
+    engine.query(f"GRANT INSERT ON `{pattern}`.* TO {account}")
+    for check in (True, False, True):
+        result = engine.one(declared, check=check)
+        assert not result["failed"], result
+        assert [f"on `{pattern}`.* as well" in text for text in result["warnings"]] == [True] * (not engine.mariadb)
+    assert works(engine, name, f"SELECT * FROM `{place}`.t") is engine.mariadb
+    # Each of the two ways out that the warning names.
+    for way, back in (
+        (f"GRANT SELECT ON `{pattern}`.* TO {account}", f"REVOKE SELECT ON `{pattern}`.* FROM {account}"),
+        (f"REVOKE INSERT ON `{pattern}`.* FROM {account}", f"GRANT INSERT ON `{pattern}`.* TO {account}"),
+    ):
+        assert all(way in text for text in result["warnings"])
+        engine.query(way)
+        assert engine.one(declared)["warnings"] == []
+        assert works(engine, name, f"SELECT * FROM `{place}`.t")
+        engine.query(back)
+        assert works(engine, name, f"SELECT * FROM `{place}`.t") is engine.mariadb
+    engine.run(user(name, state="absent", force=True), role(group, state="absent", force=True))
