@@ -110,12 +110,17 @@ def plan(role: str, passed_on: Iterable[PassedOn], database: str | None, state: 
         those += [
             (Change(there, one.column, privilege, grantor=one.grantor), name) for privilege in sorted(one.privileges)
         ]
-    found = [
-        sentence
-        for grantee, those in changes.items()
-        for sentence in sentences(Action.REVOKE, those, grantee, database, cascade=True)
-    ]
-    return acting_as([name for one in found for name in one.name.roles], in_names(found, database), state)
+    steps: list[Step] = []
+    # Who has the rights of the role may be taken for it here as well, so these are given up in between.
+    for got in (False, True):
+        found = [
+            sentence
+            for grantee, those in changes.items()
+            if (grantee == role) is got
+            for sentence in sentences(Action.REVOKE, those, grantee, database, cascade=True)
+        ]
+        steps += acting_as([name for one in found for name in one.name.roles], in_names(found, database), state)
+    return steps
 
 
 def _order(one: PassedOn, role: str) -> tuple[Any, ...]:

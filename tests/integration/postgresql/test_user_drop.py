@@ -130,14 +130,18 @@ def test_privileges_held_do_not_block(engine: Engine, unique: Unique, database: 
 
 
 @pytest.mark.feature("U09")
-@pytest.mark.parametrize("first", ["the user", "the owner"])
+@pytest.mark.parametrize("first", ["the user", "the owner", "the admin, who owns"])
 def test_privileges_held_with_grant_option_do_not_block(
     engine: Engine, unique: Unique, database: str, first: str
 ) -> None:
     """Who revokes by DROP OWNED may be taken for the role itself, which has given itself nothing that it could take."""
     name, maker, friend = unique("app"), unique("maker"), unique("friend")
-    made = [user(name), user(maker, login=False)]
-    engine.run(user(friend), *(made if first == "the user" else reversed(made)))
+    made = {"the user": user(name), "the owner": user(maker, login=False)}
+    if first in made:
+        engine.run(user(friend), *sorted(made.values(), key=lambda one: one is not made[first]))
+    else:
+        maker = engine.login.user
+        engine.run(user(friend), user(name))
     for statement in (
         "CREATE SCHEMA app AUTHORIZATION {maker}",
         "CREATE TABLE app.orders (id int)",
