@@ -23,4 +23,11 @@ options:
     description: Override somebody else's claim.
     type: bool
     default: false
+  allow_destructive:
+    description:
+      - With V(false), what would take data or access away from an object that stays is reported as a difference and
+        not put right; everything else is.
+      - Such are revoked privileges and memberships, another owner, superuser rights, and hosts that are not declared.
+    type: bool
+    default: true
 """

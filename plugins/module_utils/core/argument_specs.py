@@ -40,8 +40,10 @@ OWNERSHIP: Spec = {
     "dbops_owner": {"type": "raw"},
     "adopt": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
+    "allow_destructive": {"type": "bool", "default": True},
 }
-"""Who declares an object (see core.ownership), consent to taking over, and overriding somebody else's claim."""
+"""Who declares an object (see core.ownership), consent to taking over, overriding somebody else's claim, and whether
+what is there already may lose something."""
 
 _DEFAULT_PRIVILEGE: Spec = {
     "schema": {"type": "str", "required": True},

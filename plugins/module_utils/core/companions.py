@@ -39,6 +39,7 @@ def expand(desired: Desired) -> list[Desired]:
         "owner_record": desired.owner_record,
         "adopt": desired.adopt,
         "force": desired.force,
+        "allow_destructive": desired.allow_destructive,
     }
     role = DesiredRole(kind="database_role", ref=_ref(desired, "role"), name=ownership.role, login=False, **state)
     user = DesiredUser(

@@ -110,6 +110,7 @@ class Desired:
     owner_record: Owner | None = None
     adopt: bool = False
     force: bool = False
+    allow_destructive: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

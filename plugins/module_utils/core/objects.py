@@ -108,6 +108,8 @@ class Objects:
                 what=what,
             )
         planned = kind.plan(desired, self.server.state, memory)
+        if not desired.allow_destructive and desired.present and not planned.creates:
+            planned.spare(memory)
         if planned.creates and (rest := in_new_database(memory)):
             planned.applied |= rest
             planned.ahead = {**(planned.ahead or {}), **rest}

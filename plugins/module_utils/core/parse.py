@@ -96,7 +96,7 @@ def _entry(entry: Any, number: int, engine: str) -> Desired | Invalid:
         if "state" in values:
             owner = Owner.from_options(values["dbops_owner"], kind=kind, name=own_name)
             common |= {"present": values["state"] == "present", "owner_record": owner}
-            common |= {"adopt": values["adopt"], "force": values["force"]}
+            common |= {name: values[name] for name in ("adopt", "force", "allow_destructive")}
         return _BUILDERS[kind](common, values)
     except DbopsError as error:
         return Invalid(ref, error)

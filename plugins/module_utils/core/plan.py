@@ -7,7 +7,7 @@ check mode and diff; executed by the engine's apply. An empty plan sends no stat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -98,6 +98,15 @@ class Plan:
         self.steps.append(step)
         if difference:
             self.differences.append(difference)
+
+    def spare(self, memory: Mapping[str, Any]) -> None:
+        """Leave out what takes something away, but for its differences; what was given by MEMORY stays remembered."""
+        kept = [step for step in self.steps if not step.destructive]
+        if len(kept) == len(self.steps):
+            return
+        # Helper steps alone are of no use.
+        self.steps = kept if any(step.changes for step in kept) else []
+        self.applied = {**self.applied, **memory}
 
 
 CancelCheck = Callable[[str], bool]

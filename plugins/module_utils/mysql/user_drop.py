@@ -77,6 +77,7 @@ def _lock(accounts: Sequence[Account], *, look_again: bool) -> list[Step]:
             Action.ALTER,
             f"user {one.name}",
             Statement("ALTER USER {} ACCOUNT LOCK", account(one.name)),
+            destructive=True,
             look_again=look_again and one is unlocked[-1],
             effect=partial(effects.alter_account, name=one.name, attributes={"locked": True}),
         )

@@ -160,7 +160,7 @@ def _plan_alter(desired: DesiredDatabase, existing: Database, state: ServerState
         plan.refusal = _immutable_error(existing, plan.differences)
     opening, closing = _plan_settings(desired, existing, plan)
     owner = _plan_owner(desired, existing, state, plan)
-    now_owner = desired.owner or existing.owner
+    now_owner = (desired.owner if desired.allow_destructive else None) or existing.owner
     plan.steps += _plan_tablespace(desired, existing, state, plan)
     plan.steps += acting_as([existing.owner, now_owner], owner, state)
     plan.steps += acting_as([now_owner], opening, state)
@@ -274,7 +274,17 @@ def _plan_owner(desired: DesiredDatabase, existing: Database, state: ServerState
     statement = Statement("ALTER DATABASE {} OWNER TO {}", Identifier(existing.name), Identifier(desired.owner))
     target = f"database {existing.name}"
     effect = partial(effects_databases.give, name=existing.name, owner=desired.owner)
-    return [Step(Action.ALTER, target, statement, before=existing.owner, after=desired.owner, effect=effect)]
+    return [
+        Step(
+            Action.ALTER,
+            target,
+            statement,
+            before=existing.owner,
+            after=desired.owner,
+            destructive=True,
+            effect=effect,
+        )
+    ]
 
 
 def _plan_tablespace(desired: DesiredDatabase, existing: Database, state: ServerState, plan: Plan) -> list[Step]:

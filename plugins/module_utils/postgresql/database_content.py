@@ -78,7 +78,14 @@ def _plan_present(schema: Schema, work: Work) -> None:
             effects_databases.give_schema, database=work.database, name=schema.name, before=actual, owner=schema.owner
         )
         work.add(
-            Action.ALTER, target, alter, roles=(actual, schema.owner), before=actual, after=schema.owner, effect=give
+            Action.ALTER,
+            target,
+            alter,
+            roles=(actual, schema.owner),
+            before=actual,
+            after=schema.owner,
+            destructive=True,
+            effect=give,
         )
         work.differs(f"schemas.{schema.name}.owner", schema.owner, actual, destructive=True)
 

@@ -46,15 +46,30 @@ _RESERVED = frozenset({"public", "none"})
 class Compared:
     """The words for CREATE or ALTER ROLE, the differences that they end, and what the role has from then on."""
 
-    words: list[Part] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-    attributes: dict[str, Any] = field(default_factory=dict)
+    parts: list[tuple[Part, Difference, dict[str, Any]]] = field(default_factory=list)
 
     def add(self, word: Part, difference: Difference, **attributes: Any) -> None:
         """Add one attribute."""
-        self.words.append(word)
-        self.differences.append(difference)
-        self.attributes |= attributes
+        self.parts.append((word, difference, attributes))
+
+    def only(self, *, destructive: bool) -> Compared:
+        """Give the attributes whose change takes something away, or those where it does not."""
+        return Compared([part for part in self.parts if part[1].destructive == destructive])
+
+    @property
+    def words(self) -> list[Part]:
+        """The words of the statement."""
+        return [word for word, _, _ in self.parts]
+
+    @property
+    def differences(self) -> list[Difference]:
+        """What the statement ends."""
+        return [difference for _, difference, _ in self.parts]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the role has from then on."""
+        return {name: value for _, _, attributes in self.parts for name, value in attributes.items()}
 
 
 def check_names(desired: DesiredUser | DesiredRole, state: ServerState) -> None:
@@ -111,12 +126,19 @@ def add_step(
     state: ServerState,
     made: Plan,
 ) -> None:
-    """Add to the plan MADE the step that creates the role or alters it, if there is one."""
-    words, differences, attributes = compared.words, compared.differences, compared.attributes
-    if role and not words:
+    """Add to the plan MADE the step that creates the role, or those that alter it."""
+    if role is None:
+        _add_step(name, None, compared, made, destructive=False)
         return
-    if role:
-        memberships.require_admin_option(name, state, field="name")
+    for destructive in (False, True):
+        some = compared.only(destructive=destructive)
+        if some.parts:
+            memberships.require_admin_option(name, state, field="name")
+            _add_step(name, role, some, made, destructive=destructive)
+
+
+def _add_step(name: str, role: Role | None, compared: Compared, made: Plan, *, destructive: bool) -> None:
+    words, differences, attributes = compared.words, compared.differences, compared.attributes
     template = ("ALTER ROLE {} {}" if role else "CREATE ROLE {} {}") if words else "CREATE ROLE {}"
     arguments: list[Part] = [Identifier(name), *([Joined(words, " ")] if words else [])]
     made.steps.append(
@@ -126,6 +148,7 @@ def add_step(
             Statement(template, *arguments),
             before={one.field: one.actual for one in differences} if role else None,
             after={one.field: one.expected for one in differences},
+            destructive=destructive,
             effect=partial(effects_roles.alter, name=name, attributes=attributes)
             if role
             else partial(effects_roles.make, role=replace(NEW, name=name, **attributes)),
