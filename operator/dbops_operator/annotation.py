@@ -21,6 +21,7 @@ ADOPT_USERS = f"{GROUP}/adopt-users"
 ALLOW_FROM = f"{GROUP}/allow-from"
 ACKNOWLEDGE = f"{GROUP}/acknowledge"
 ROTATE_AT = f"{GROUP}/rotate-at"
+ALLOW_DESTRUCTIVE_DRIFT = f"{GROUP}/allow-destructive-drift"
 
 Body = Mapping[str, Any]
 

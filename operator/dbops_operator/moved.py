@@ -7,6 +7,8 @@ one is left as its deletion policy says. The reconcilers ask; reconcile/leaving.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,8 @@ from dbops_operator.keys import Key
 from dbops_operator.resolve import Server
 
 Body = Mapping[str, Any]
+
+_POLICIES = ("driftPolicy", "deletionPolicy", "deletionProtection")
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,27 @@ def left_on(body: Body) -> list[Place]:
 
 
 def is_applied(body: Body, server: Server) -> bool:
-    """Whether the present generation was applied to this very server, whatever hindered a look at it since."""
+    """Whether what is declared now was applied to this very server, whatever hindered a look at it since."""
     before, now = applied_to(body), Place.of(server)
-    if before is None or body["status"]["appliedTo"].get("generation") != body["metadata"]["generation"]:
+    if before is None or not _is_applied(body):
         return False
     if before.instance == now.instance:
         # The instance itself watches over a change of its server, and it was acknowledged.
         return before.server_changed_at == now.server_changed_at
     return before.is_same_server(now)
+
+
+def _is_applied(body: Body) -> bool:
+    applied = body["status"]["appliedTo"]
+    return bool(
+        applied.get("generation") == body["metadata"]["generation"] or applied.get("specHash") == _spec_hash(body)
+    )
+
+
+def _spec_hash(body: Body) -> str:
+    """A hash of what a server is told of a spec: policies say what is to become of that, and when."""
+    told = {name: value for name, value in body["spec"].items() if name not in _POLICIES}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def fields(body: Body, server: Server, *, drops: bool = True) -> dict[str, Any]:
@@ -93,7 +110,7 @@ def fields(body: Body, server: Server, *, drops: bool = True) -> dict[str, Any]:
     left = [place for place in left_on(body) if not place.is_same_server(now)]
     if drops and before and before.instance != now.instance and not before.is_same_server(now):
         left.append(before)
-    applied = {**now.entry(), "generation": body["metadata"]["generation"]}
+    applied = {**now.entry(), "generation": body["metadata"]["generation"], "specHash": _spec_hash(body)}
     return {"appliedTo": applied, "leftOn": [place.entry() for place in left] or None}
 
 

@@ -173,6 +173,8 @@ class Place(Block):
     """The instance's serverChangedAt at that time."""
     generation: Int64 | None = None
     """The metadata.generation that was applied."""
+    spec_hash: str | None = None
+    """Of what was applied: a spec that differs in its policies alone is not applied again."""
 
 
 class ReconciledStatus(Status):

@@ -54,24 +54,35 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         after = on_server.drift_interval(policy, context)
         source, unread = await init_sql.read_or_go_on(context, body, spec.init_sql)
         runs = source is not None and source.runs(body)
-        check = ready_before and not runs and (policy is None or policy.mode != "correct")
+        check = ready_before and not runs and not on_server.corrects(policy)
         if check and policy and policy.mode == "ignore":
             await on_server.report_untouched(context, body, on_server.Ready("Database is ready"))
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = variables.database(spec, reached.server.spec.engine)
-        if runs and ready_before and (policy is None or policy.mode != "correct"):
+        if runs and ready_before and not on_server.corrects(policy):
             # Only that: what differs on the server is for the drift policy to say.
             options = {"kind": "database", "name": spec.name}
         options |= {
             "dbops_owner": owner(context, body),
             "adopt": on_server.adopts(body, reached.server, name=spec.name, listed_in=annotation.ADOPT_DATABASES),
+            "allow_destructive": on_server.may_take(body, policy, applied=ready_before),
         }
         if source:
             options["init_sql"] = source.options
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Creating database"
         )
+        look = on_server.Look(check, bool(options["allow_destructive"]))
+        if (
+            ready_before
+            and not runs
+            and await on_server.report_look(
+                context, body, reached.server, result, on_server.Ready("Database is ready"), look
+            )
+        ):
+            _measure(context, body, reached.server, result)
+            return await _leave_former(context, body, spec) or Done(after=after)
         if error := results.error_of(result):
             if told := init_sql.told(body, result):
                 return await on_server.failed(
@@ -82,11 +93,7 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         if error.field == "spec.initSQL":
             return await _no_source(context, body, spec, error, operation=operation)
         return await on_server.failed(context, body, spec, error, operation=operation)
-    if result.observed.get("size_bytes") is not None:
-        measure.database_size(context, body, reached.server, result.observed["size_bytes"])
-    if check:
-        await on_server.report_drift(context, body, result, on_server.Ready("Database is ready"))
-        return await _leave_former(context, body, spec) or Done(after=after)
+    _measure(context, body, reached.server, result)
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, "database", spec.name)
     if reached.server.spec.engine != "postgres":
@@ -94,6 +101,11 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
     told = init_sql.missing(unread) if unread else init_sql.told(body, result)
     await _succeeded(context, body, spec, reached.server, result, told)
     return await _leave_former(context, body, spec) or Done(after=after)
+
+
+def _measure(context: Context, body: Body, server: Server, result: ObjectResult) -> None:
+    if result.observed.get("size_bytes") is not None:
+        measure.database_size(context, body, server, result.observed["size_bytes"])
 
 
 async def _no_source(
@@ -140,7 +152,7 @@ async def _succeeded(
     )
     if created:
         await context.events.record(body, "Normal", "Created", f"Created database {spec.name}")
-    await on_server.tell_corrected(context, body, result)
+    await on_server.tell_corrected(context, body, server, result)
     await status.write(context, body, report)
 
 

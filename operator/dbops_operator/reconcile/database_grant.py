@@ -88,17 +88,20 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         after = on_server.drift_interval(policy, context)
         grantee = (body.get("status", {}).get("appliedGrants") or {}).get("grantee", target.name)
         applied = moved.is_applied(body, reached.server) and grantee == target.grantee
-        check = applied and (policy is None or policy.mode != "correct")
+        check = applied and not on_server.corrects(policy)
+        ready = on_server.Ready("Grants are applied", tuple(_published(body)))
         if check and policy and policy.mode == "ignore":
-            await on_server.report_untouched(
-                context, body, on_server.Ready("Grants are applied", tuple(_published(body)))
-            )
+            await on_server.report_untouched(context, body, ready)
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = _options(context, body, target) | grant_variables.database_grant(spec, reached.server.spec.engine)
+        options["allow_destructive"] = on_server.may_take(body, policy, applied=applied)
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Applying grants"
         )
+        look = on_server.Look(check, bool(options["allow_destructive"]))
+        if applied and await on_server.report_look(context, body, reached.server, result, ready, look):
+            return Done(after=after)
         if error := results.error_of(result):
             raise error
         if target.service_role and not check:
@@ -108,11 +111,6 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
                 raise error
     except DbopsError as error:
         return await on_server.failed(context, body, place, error, operation="apply grants")
-    if check:
-        await on_server.report_drift(
-            context, body, result, on_server.Ready("Grants are applied", tuple(_published(body)))
-        )
-        return Done(after=after)
     await _succeeded(context, body, spec, reached.server, result, options, target)
     return Done(after=after)
 
@@ -215,7 +213,7 @@ async def _succeeded(
         conditions=_published(body),
         changed=result.changed,
     )
-    if not await on_server.tell_corrected(context, body, result) and result.changed:
+    if not await on_server.tell_corrected(context, body, server, result) and result.changed:
         note = f"Applied {len(roles)} roles and {direct} direct grants"
         await context.events.record(body, "Normal", "Applied", note)
     await status.write(context, body, report)

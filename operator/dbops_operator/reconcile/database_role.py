@@ -63,25 +63,27 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             access.check_role(spec, reached.limits)
         policy = on_server.drift_policy(spec.drift_policy, reached.server)
         after = on_server.drift_interval(policy, context)
-        check = ready_before and (policy is None or policy.mode != "correct")
+        check = ready_before and not on_server.corrects(policy)
+        ready = on_server.Ready("Role is ready", tuple(_published(body)))
         if check and policy and policy.mode == "ignore":
-            await on_server.report_untouched(context, body, on_server.Ready("Role is ready", tuple(_published(body))))
+            await on_server.report_untouched(context, body, ready)
             return Done(after=after)
         body = await add_finalizer(context, body)
         options = grant_variables.database_role(spec, reached.server.spec.engine) | {
             "dbops_owner": owner(context, body),
             "adopt": on_server.adopts(body, reached.server, name=spec.role_name, listed_in=annotation.ADOPT_ROLES),
+            "allow_destructive": on_server.may_take(body, policy, applied=ready_before),
         }
         body, result = await converge(
             context, body, reached.server, options, check=check, announce="" if check else "Creating role"
         )
+        look = on_server.Look(check, bool(options["allow_destructive"]))
+        if ready_before and await on_server.report_look(context, body, reached.server, result, ready, look):
+            return await _leave_former(context, body, spec) or Done(after=after)
         if error := results.error_of(result):
             raise on_server.with_hint(error, reached.server, name=spec.role_name, listed_in=annotation.ADOPT_ROLES)
     except DbopsError as error:
         return await on_server.failed(context, body, spec, error, operation=operation)
-    if check:
-        await on_server.report_drift(context, body, result, on_server.Ready("Role is ready", tuple(_published(body))))
-        return await _leave_former(context, body, spec) or Done(after=after)
     if not ready_before or result.observed.get("created"):
         on_server.wake_waiting(context, reached.server.key, "role", spec.role_name)
     await _succeeded(context, body, spec, reached.server, result)
@@ -107,7 +109,7 @@ async def _succeeded(context: Context, body: Body, spec: RoleSpec, server: Serve
     )
     if created:
         await context.events.record(body, "Normal", "Created", f"Created role {spec.role_name}")
-    await on_server.tell_corrected(context, body, result)
+    await on_server.tell_corrected(context, body, server, result)
     await status.write(context, body, report)
 
 

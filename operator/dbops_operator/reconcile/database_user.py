@@ -52,19 +52,27 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
             access.check_user(spec, reached.limits)
             access.check_rotation(secrets.rotates, reached.limits, login=secrets.login)
         work = await _work(context, body, spec, server, secrets)
-        check = ready_before and not work.unfinished and (policy is None or policy.mode != "correct")
-        if check:
-            ready = on_server.Ready("; ".join(["User is ready", *rotating.remarks(secrets), *_remarks(spec)]))
-            if policy and policy.mode == "ignore":
-                await on_server.report_untouched(context, body, ready)
-            else:
-                body, result = await _converge(context, body, spec, server, secrets, check=True)
-                await on_server.report_drift(context, body, result, ready)
-            again = Done(after=rotating.look_again(context, body, secrets, secrets.record, after))
+        looks = ready_before and not work.unfinished
+        look = on_server.Look(
+            check=looks and not on_server.corrects(policy),
+            may_take=on_server.may_take(body, policy, applied=ready_before),
+        )
+        again = Done(after=rotating.look_again(context, body, secrets, secrets.record, after))
+        ready = on_server.Ready("; ".join(["User is ready", *rotating.remarks(secrets), *_remarks(spec)]))
+        if look.check and policy and policy.mode == "ignore":
+            await on_server.report_untouched(context, body, ready)
             return await user_removal.leave_former(context, body, spec) or again
-        body = await add_finalizer(context, body)
-        await user_secrets.write_ahead(context, body, secrets)
-        body, result = await _converge(context, body, spec, server, secrets, check=False)
+        if not look.check:
+            body = await add_finalizer(context, body)
+            await user_secrets.write_ahead(context, body, secrets)
+        try:
+            body, result = await _converge(context, body, spec, server, secrets, look)
+        except _Refused as refusal:
+            if looks and await on_server.report_look(context, refusal.body, server, refusal.result, ready, look):
+                return again
+            raise
+        if looks and await on_server.report_look(context, body, server, result, ready, look):
+            return await user_removal.leave_former(context, body, spec) or again
         if work.wanted:
             await user_secrets.write_secret(context, work.wanted, before=secrets.consumer)
         await binding_secret.write(context, work.binding)
@@ -139,14 +147,14 @@ async def _failed(
 
 
 async def _converge(
-    context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets, *, check: bool
+    context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets, look: on_server.Look
 ) -> tuple[Body, ObjectResult]:
-    body, role = await rotating.service_role(context, body, spec, server, secrets, check=check)
+    body, role = await rotating.service_role(context, body, spec, server, secrets, look)
     if role and (error := results.error_of(role)):
         name = secrets.record.service_role if secrets.record else ""
         told = on_server.with_hint(error, server, name=name, listed_in=annotation.ADOPT_ROLES)
         raise _Refused(body, told, role, of_login=False)
-    if role and check and not role.observed.get("exists", True):
+    if role and look.check and not role.observed.get("exists", True):
         # Its members cannot be compared with what they are to be members of.
         return body, role
     # What is under the name of a new login already is nobody's to take over.
@@ -154,9 +162,10 @@ async def _converge(
     options = variables.database_user(spec, server.spec.engine, rotating.login(spec, secrets)) | {
         "dbops_owner": owner(context, body),
         "adopt": first and on_server.adopts(body, server, name=spec.username, listed_in=annotation.ADOPT_USERS),
+        "allow_destructive": look.may_take,
     }
     body, result = await converge(
-        context, body, server, options, check=check, announce="" if check else "Creating user"
+        context, body, server, options, check=look.check, announce="" if look.check else "Creating user"
     )
     if error := results.error_of(result):
         told = on_server.with_hint(error, server, name=spec.username, listed_in=annotation.ADOPT_USERS)
@@ -227,7 +236,7 @@ async def _succeeded(context: Context, body: Body, spec: DatabaseUserSpec, serve
     if secrets.choice.regenerated:
         text = f"Secret {name} was deleted or emptied; the user has a new password"
         await context.events.record(body, "Normal", "SecretRegenerated", text)
-    await on_server.tell_corrected(context, body, result)
+    await on_server.tell_corrected(context, body, server, result)
     await rotating.tell(context, body, secrets, record)
     await status.write(context, body, report)
 

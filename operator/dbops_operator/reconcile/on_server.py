@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, ErrorClass, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import Difference, ObjectResult
-from dbops_operator import access, annotation, deletion, resolve, results, status
+from dbops_operator import access, annotation, deletion, moved, resolve, results, status
 from dbops_operator.api.common import DriftPolicy
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
@@ -187,14 +187,24 @@ def drift_interval(policy: DriftPolicy | None, context: Context) -> float:
 
 def no_drift() -> dict[str, Any]:
     """`status.drift` after everything was brought to what is declared."""
-    return {"detected": False, "lastChecked": status.now(), "diffs": [], "diffsCount": 0}
+    return _drift(())
 
 
-async def tell_corrected(context: Context, body: Body, result: ObjectResult) -> bool:
+def corrects(policy: DriftPolicy | None) -> bool:
+    """Whether what differs from a declaration that was applied is put right."""
+    return policy is not None and policy.mode == "correct"
+
+
+def may_take(body: Body, policy: DriftPolicy | None, *, applied: bool) -> bool:
+    """Whether data and access may be taken away: by a new declaration, and as drift where the object allows that."""
+    return not applied or (corrects(policy) and annotation.flag(body, annotation.ALLOW_DESTRUCTIVE_DRIFT))
+
+
+async def tell_corrected(context: Context, body: Body, server: Server, result: ObjectResult) -> bool:
     """Tell that drift was put right: what was applied before had to be applied again. Gives whether it was so."""
     # A new password is no drift.
     fields = dict.fromkeys(one.field for one in result.differences if one.field != "password")
-    corrected = bool(result.changed and fields and settled(body))
+    corrected = bool(result.changed and fields and moved.is_applied(body, server))
     if corrected:
         measure.drift_corrected(context, body)
         note = f"The server differed and was put right: {', '.join([*fields][:10])}"
@@ -202,13 +212,12 @@ async def tell_corrected(context: Context, body: Body, result: ObjectResult) -> 
     return corrected
 
 
-def drift(result: ObjectResult) -> dict[str, Any]:
-    """`status.drift` after a comparison that changed nothing."""
+def _drift(differences: Sequence[Difference]) -> dict[str, Any]:
     return {
-        "detected": bool(result.differences),
+        "detected": bool(differences),
         "lastChecked": status.now(),
-        "diffs": [_diff(one) for one in result.differences[:MAX_LISTED]],
-        "diffsCount": len(result.differences),
+        "diffs": [_diff(one) for one in differences[:MAX_LISTED]],
+        "diffsCount": len(differences),
     }
 
 
@@ -230,24 +239,58 @@ class Ready:
     conditions: tuple[Condition, ...] = ()
 
 
-async def report_drift(context: Context, body: Body, result: ObjectResult, ready: Ready) -> None:
-    """Write what a comparison found; Ready stays True, or is so again, and Synced tells."""
-    found = drift(result)
-    measure.looked_for_drift(context, body, detected=found["detected"])
-    names = ", ".join(dict.fromkeys(one.field for one in result.differences[:10]))
+@dataclass(frozen=True)
+class Look:
+    """How an object that was applied was looked at."""
+
+    check: bool
+    """Only compared; otherwise what differed was put right."""
+    may_take: bool
+    """Also what takes data or access away."""
+
+
+async def report_look(
+    context: Context, body: Body, server: Server, result: ObjectResult, ready: Ready, look: Look
+) -> bool:
+    """Write what differs from what was applied before, if there is anything left; gives whether it was written.
+
+    Ready stays True, or is so again, and Synced tells. False: all was put right, which is for the kind to tell, or
+    the LOOK failed.
+    """
+    error = results.error_of(result)
+    if error and (error.reason.error_class is not ErrorClass.HUMAN or not result.differences):
+        return False
+    left = [one for one in result.differences if error or look.check or (one.destructive and not look.may_take)]
+    if not left and not look.check:
+        return False
+    found = _drift(left)
+    measure.looked_for_drift(context, body, detected=bool(left))
+    before = bool((body.get("status", {}).get("drift") or {}).get("detected"))
+    mended = replace(result, differences=[one for one in result.differences if one not in left])
+    await tell_corrected(context, body, server, mended)
+    text = f"The server differs: {', '.join(dict.fromkeys(one.field for one in left[:10]))}{_why(error, look)}"
     synced = (
-        Condition("Synced", "False", "DriftDetected", f"The server differs: {names}")
-        if found["detected"]
+        Condition("Synced", "False", "DriftDetected", text)
+        if left
         else Condition("Synced", "True", RECONCILE_SUCCESS, "Everything is as declared")
     )
-    before = bool((body.get("status", {}).get("drift") or {}).get("detected"))
     message, conditions = _as_ready(body, ready)
     others = [one for one in conditions if one.type != "Synced"]
-    await status.write(
-        context, body, Report(phase="Ready", message=message, conditions=(*others, synced), fields={"drift": found})
-    )
-    if found["detected"] and not before:
-        await context.events.record(body, "Warning", "DriftDetected", f"The server differs: {names}")
+    report = Report("Ready", message, (*others, synced), {"drift": found}, changed=result.changed and not look.check)
+    await status.write(context, body, report)
+    if left and not before:
+        event = "DriftCorrectionFailed" if error and not look.check else "DriftDetected"
+        await context.events.record(body, "Warning", event, text)
+    return True
+
+
+def _why(error: DbopsError | None, look: Look) -> str:
+    """Why a difference is still there, if that is not the policy's wish."""
+    if error:
+        return f"; it cannot be put right: {error.message}"
+    if look.check:
+        return ""
+    return f'; that takes data or access away, and is put right once {annotation.ALLOW_DESTRUCTIVE_DRIFT} is "true"'
 
 
 async def report_untouched(context: Context, body: Body, ready: Ready) -> None:

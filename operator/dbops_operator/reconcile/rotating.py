@@ -50,7 +50,7 @@ def due(context: Context, secrets: Secrets) -> bool:
 
 
 async def service_role(
-    context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets, *, check: bool
+    context: Context, body: Body, spec: DatabaseUserSpec, server: Server, secrets: Secrets, look: on_server.Look
 ) -> tuple[Body, ObjectResult | None]:
     """Have the group role of all logins as it must be, if this user has one. Its logins are made members after it."""
     record = secrets.record
@@ -61,8 +61,9 @@ async def service_role(
         "ref": f"{Key.of(body).ref}/service-role",
         "dbops_owner": owner(context, body),
         "adopt": on_server.adopts(body, server, name=name, listed_in=annotation.ADOPT_ROLES),
+        "allow_destructive": look.may_take,
     }
-    body, result = await converge(context, body, server, options, check=check)
+    body, result = await converge(context, body, server, options, check=look.check)
     if result.observed.get("created"):
         on_server.wake_waiting(context, server.key, "role", name)
     return body, result

@@ -19,7 +19,7 @@ def server(name: str = "main", host: str = "a", namespace: str = "n", **status: 
 
 
 def applied(on: Server, *, generation: int = 1, before: dict[str, Any] | None = None) -> dict[str, Any]:
-    body = {"metadata": {"generation": generation}, "status": before or {}}
+    body = {"metadata": {"generation": generation}, "spec": {"name": "a"}, "status": before or {}}
     fields = moved.fields(body, on)
     return {**body, "status": {name: value for name, value in fields.items() if value is not None}}
 
@@ -28,8 +28,10 @@ def test_a_generation_is_applied_once_to_a_server() -> None:
     here = server(serverIdentity="1")
     body = applied(here)
     assert moved.is_applied(body, here)
-    assert not moved.is_applied({**body, "metadata": {"generation": 2}}, here)
-    assert not moved.is_applied({"metadata": {"generation": 1}}, here)
+    edited = {**body, "metadata": {"generation": 2}}
+    assert not moved.is_applied({**edited, "spec": {"name": "b"}}, here)
+    assert moved.is_applied({**edited, "spec": {"name": "a", "driftPolicy": {"mode": "correct"}}}, here)
+    assert not moved.is_applied({"metadata": {"generation": 1}, "spec": {}}, here)
 
 
 def test_an_acknowledged_change_of_the_server_counts_as_another_server() -> None:
@@ -56,5 +58,5 @@ def test_what_is_left_is_remembered_until_the_object_comes_back() -> None:
 
 
 def test_what_stays_is_not_remembered() -> None:
-    body = {"metadata": {"generation": 1}, "status": applied(server())["status"]}
+    body = {"metadata": {"generation": 1}, "spec": {}, "status": applied(server())["status"]}
     assert moved.fields(body, server("other", host="b"), drops=False)["leftOn"] is None
