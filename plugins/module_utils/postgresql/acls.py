@@ -19,7 +19,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privi
 
 Key = tuple[str, tuple[str, ...]]
 """What tells an object from others of its type and schema: its name, and what it takes if it is a routine."""
-CatalogKey = tuple[str, int | str]
+CatalogKey = tuple[str, int | str]  # pylint: disable=unsupported-binary-operation
 """What pg_shdepend calls an object within its database: its catalog, and its number; its name if only foreseen."""
 Value = TypeVar("Value")
 _CATALOGS = {"database": "pg_database", "schema": "pg_namespace", "function": "pg_proc"}

@@ -67,8 +67,8 @@ def _give_schemas_of_database_owner(state: ServerState, database: str, before: s
     there = state.acls.get(database)
     schemas = [
         one
-        for (kind, _), those in (there.objects if there else {}).items()
-        if kind == "schema"
+        for key, those in (there.objects if there else {}).items()
+        if key[0] == "schema"
         for one in those.values()
     ]
     owned = {one.catalog_key for one in schemas if one.owner == before}
