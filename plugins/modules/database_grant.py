@@ -12,6 +12,7 @@ author:
 description:
   - Gives what is declared and not held. With O(dbops_owner), the ledger on the server remembers what was given, and
     what is no longer declared is taken back, unless another declaration still names it.
+    Where another user or role is declared, who had it before loses it first.
   - What somebody gave by hand is left alone. Nothing is revoked to be granted again.
 extends_documentation_fragment:
   - dbprovision.dbops.attributes

@@ -8,7 +8,8 @@ engine then neither sets nor compares the field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
 
@@ -221,3 +222,8 @@ class DesiredGrant(Desired):
     roles: tuple[str, ...] = ()
     grants: tuple[Grant, ...] = ()
     default_privileges: tuple[DatabaseDefaultPrivilege, ...] = ()
+
+    def taken_from(self, grantee: str, grantee_kind: str) -> Self:
+        """Give it as one that is taken back from GRANTEE, whatever it gave."""
+        nothing: dict[str, Any] = {"roles": (), "grants": (), "default_privileges": ()}
+        return replace(self, present=False, grantee=grantee, grantee_kind=grantee_kind, **nothing)

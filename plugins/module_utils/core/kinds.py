@@ -39,3 +39,6 @@ class Kind:
     locks: Callable[[Any], tuple[str, str]] | None = None
     """The thing and name whose lock its writers take, where that is another one: who gets something is locked, so
     that what one declaration takes away cannot cross with what another one gives."""
+    former: Callable[[Any, Any, Mapping[str, Any]], Any] | None = None
+    """Declared, observed and `memory` in: the declared object that takes back what `memory` says somebody else was
+    given, or None where it is for whom it was."""

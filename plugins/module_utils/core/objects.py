@@ -61,16 +61,14 @@ class Objects:
         try:
             if self.stop:
                 raise self.stop
-            planned, claimed = self._plan(kind, desired)
-            result.differences, result.warnings = planned.differences, planned.warnings
-            if planned.refusal:
-                raise planned.refusal
-            if self.check:
-                self._foresee(kind, desired, claimed, planned, result)
-            elif planned.steps or planned.waits or self._must_record(kind, desired, claimed, planned):
-                planned = self._change(kind, desired, result)
-            if planned.waits:
-                raise planned.waits
+            former = self._former(kind, desired)
+            if former:
+                if desired.present and not desired.allow_destructive and self._spared(kind, former, result):
+                    return
+                self._bring_about(kind, former, result)
+                if not self.check:
+                    self.server.observe([desired])
+            self._bring_about(kind, desired, result)
         finally:
             result.observed = self._observed(kind, desired)
         if isinstance(desired, DesiredDatabase) and desired.present and desired.init_sql:
@@ -78,6 +76,37 @@ class Objects:
             scripts.run(self.server, desired, result, check=self.check, stopped=stopped)
         if isinstance(desired, DesiredUser) and desired.present and desired.verify_login and not self.check:
             self._verify(desired, result)
+
+    def _bring_about(self, kind: Kind, desired: Desired, result: ObjectResult) -> None:
+        """Plan, and apply what there is to apply or foresee it. Raises DbopsError."""
+        planned, claimed = self._plan(kind, desired)
+        result.differences += planned.differences
+        result.warnings += planned.warnings
+        if planned.refusal:
+            raise planned.refusal
+        if self.check:
+            self._foresee(kind, desired, claimed, planned, result)
+        elif planned.steps or planned.waits or self._must_record(kind, desired, claimed, planned):
+            planned = self._change(kind, desired, result)
+        if planned.waits:
+            raise planned.waits
+
+    def _former(self, kind: Kind, desired: Desired) -> Desired | None:
+        """Give what takes back what this declaration gave to somebody else, before it gives anything to whom it now is.
+
+        The ledger has one entry for it, which remembers one of both.
+        """
+        remembered = self._remembered(kind, desired)
+        return kind.former(desired, self.server.state, remembered) if kind.former and remembered else None
+
+    def _spared(self, kind: Kind, former: Desired, result: ObjectResult) -> bool:
+        """Tell what would be taken back and may not be; then the ledger must go on remembering who has it."""
+        planned, _claimed = self._plan(kind, former)
+        if not any(step.destructive for step in planned.steps):
+            return False
+        result.differences += planned.differences
+        result.warnings.append("somebody else was given it before; nobody gets it until that may be taken back")
+        return True
 
     def _observed(self, kind: Kind, desired: Desired) -> dict[str, object]:
         facts = kind.observed(desired, self.server.state)
@@ -91,6 +120,9 @@ class Objects:
         what = f"{kind.thing} {desired.name}"
         mine = entry is not None and entry.owner == desired.owner_record
         memory = entry.applied if entry and mine else {}
+        if self._former(kind, desired):
+            text = f"another run with this declaration changes at the same time who gets {what}; it is tried again"
+            raise DbopsError(Reason.IN_USE, text)
         if kind.thing and not desired.present:
             if not release(owner=desired.owner_record, entry=entry, force=desired.force, what=what):
                 left = kind.exists(desired, self.server.state)

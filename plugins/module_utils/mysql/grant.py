@@ -28,6 +28,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.membership
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.names import check_name
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state import (
     Account,
+    AccountName,
     Declaration,
     Facts,
     ServerState,
@@ -75,6 +76,22 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
             others = []
         declares = Declaration(desired.ref)
     return _plan(desired, accounts, declares, before, others, memory, state)
+
+
+def former(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -> DesiredGrant | None:
+    """Give what takes back what the declaration gave to somebody else before; see core.kinds.
+
+    A user and a role of the same name are two on MariaDB.
+    """
+    kind = memory.get("grantee_kind", desired.grantee_kind)
+    found = desired.taken_from(memory.get("grantee", desired.grantee), kind)
+    if found.grantee == desired.grantee and _names(found, state) == _names(desired, state):
+        return None
+    return found
+
+
+def _names(desired: DesiredGrant, state: ServerState) -> set[AccountName]:
+    return {one.name for one in grantees(desired, state)}
 
 
 def grantees(desired: DesiredGrant, state: ServerState) -> list[Account]:
@@ -168,7 +185,7 @@ def _remembered(
     copied: grant_items.Items,
     carried: grant_items.Items,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"grantee": desired.grantee, "roles": sorted(roles)}
+    found: dict[str, Any] = {"grantee": desired.grantee, "grantee_kind": desired.grantee_kind, "roles": sorted(roles)}
     found["grants"] = grant_items.to_ledger(items)
     more = {emulation.COPIED: copied, "carried": carried}
     return found | {name: grant_items.to_ledger(those) for name, those in more.items() if those}

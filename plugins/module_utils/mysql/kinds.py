@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
         # It is a declaration and nothing on the server: there is nothing to adopt.
         exists=lambda _desired, _state: False,
         locks=lambda desired: ("role", desired.grantee),
+        former=grant.former,
     ),
     "database": Kind(
         thing="database",

@@ -26,6 +26,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import (
     declared,
     discovery,
     emulation,
+    memberships,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.access_state import TableName
@@ -71,7 +72,7 @@ class Observing:
             state.access[name] = catalog_access.read(main, TableName(*name), state.facts)
         self._note(objects, state)
         grantees = frozenset().union(*(declared.grantees(one) for one in objects))
-        grantees |= self._read_members(objects, state, main, book)
+        grantees |= _formerly(objects, entries) | self._read_members(objects, entries, state, main, book)
         holders = {name.user for held in state.privileges_in.values() for name in held}
         self._read_declarations(grantees | holders if wanted.privileges_in else grantees, book, state, main)
         for user in objects:
@@ -81,12 +82,17 @@ class Observing:
         self._read_entries([one for one in objects if one.owner_record and _thing(one) not in entries], book, entries)
 
     def _read_members(
-        self, objects: Sequence[Desired], state: ServerState, main: Reader, book: Ledger | None
+        self,
+        objects: Sequence[Desired],
+        entries: Mapping[Thing, Entry],
+        state: ServerState,
+        main: Reader,
+        book: Ledger | None,
     ) -> frozenset[str]:
         """Where a role that is none of the server's may change, read who has it, with all that matters for them."""
         names = {_user_of(one) for one in objects if isinstance(one, DesiredRole | DesiredGrant)}
         found: frozenset[str] = frozenset()
-        for role in sorted(names):
+        for role in sorted(names | _formerly(objects, entries)):
             if not emulation.is_emulated(role, state):
                 continue
             given = [declared.by_entry(entry) for entry in book.members_of(role)] if book else []
@@ -208,12 +214,23 @@ def _again(desired: Desired, entries: Mapping[Thing, Entry]) -> Wanted:
     given = declared.by_entry(entries[thing]) if thing and thing in entries else None
     if not given:
         return Wanted()
-    copied = frozenset({given[0]} if given[1].copied else ())
+    users, holders = given[1].roles, frozenset({given[0]} if given[1].copied else ())
+    if isinstance(desired, DesiredGrant):
+        # Who got it may be another one than now.
+        users |= {given[0], memberships.umbrella(given[0])}
+        holders = frozenset({given[0]})
     return Wanted(
-        users=given[1].roles,
+        users=users,
         memberships=frozenset((given[0], role) for role in given[1].roles),
-        privileges=copied,
+        privileges=holders,
     )
+
+
+def _formerly(objects: Iterable[Desired], entries: Mapping[Thing, Entry]) -> frozenset[str]:
+    """Give to whom grants among OBJECTS gave something by the ledger."""
+    things = [("grant", one.name) for one in objects if isinstance(one, DesiredGrant)]
+    given = [declared.by_entry(entries[thing]) for thing in things if thing in entries]
+    return frozenset(one[0] for one in given if one)
 
 
 def _emulated(wanted: Wanted, found: Mapping[str, Mapping[str, Account]], dialect: Dialect) -> Iterator[str]:

@@ -140,8 +140,10 @@ def wanted_again(entry: Entry) -> Wanted:
     given = by_entry(entry)
     acls = {(grantee, target) for grantee, one in given.items() for target in one.items}
     databases = {key.database for one in given.values() for key in one.default_privileges}
+    grantors = {key.grantor for one in given.values() for key in one.default_privileges}
     return Wanted(
-        roles=frozenset(key.grantor for one in given.values() for key in one.default_privileges),
+        # Who got it may be another one than now.
+        roles=frozenset(grantors | ({*given} if entry.kind == "grant" else set())),
         grantees=frozenset(given),
         acls=frozenset(acls),
         default_acls=frozenset(databases if entry.kind == "grant" else ()),

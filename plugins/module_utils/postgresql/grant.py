@@ -91,6 +91,12 @@ def plan(desired: DesiredGrant, state: ServerState, memory: Mapping[str, Any]) -
     return planning.plan()
 
 
+def former(desired: DesiredGrant, _state: ServerState, memory: Mapping[str, Any]) -> DesiredGrant | None:
+    """Give what takes back what the declaration gave to somebody else before; see core.kinds."""
+    grantee = memory.get("grantee", grantee_name(desired.grantee))
+    return None if grantee == grantee_name(desired.grantee) else desired.taken_from(grantee, desired.grantee_kind)
+
+
 def _needed(items: grant_items.Items, desired: DesiredGrant, state: ServerState) -> grant_items.Items:
     """Give ITEMS without USAGE that nobody declared, on schemas where the grantee has all it is to have already.
 

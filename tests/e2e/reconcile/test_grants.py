@@ -145,6 +145,40 @@ async def test_what_leaves_the_spec_is_revoked_and_what_another_declares_stays(
     assert await can(operator, app, name, "UPDATE sales.orders SET id = 2")
 
 
+@pytest.mark.feature("G05")
+async def test_another_user_gets_it_and_the_one_before_loses_it(
+    operator: Operator, postgres: PostgreSQLServer, name: str
+) -> None:
+    await operator.instance(postgres)
+    await database(operator, postgres, name)
+    await role(operator, f"{name}_reader", grants=[{"database": name, "schema": "sales", "privileges": ["USAGE"]}])
+    app, other = await user(operator, f"{name}_app"), await user(operator, f"{name}_other")
+    entry = {"database": name, "schema": "sales", "tables": ["orders"], "privileges": ["SELECT", "INSERT"]}
+    key = await grant(operator, "moving", app, roles=[f"{name}_reader"], grants=[entry])
+    stays = await grant(operator, "stays", app, grants=[{**entry, "privileges": ["SELECT"]}])
+    for one in (key, stays):
+        assert isinstance(await operator.run(one), Done)
+    await operator.patch(key, {"spec": {"userRef": {"name": other.name}}})
+    assert isinstance(await operator.run(key), Done)
+    assert await operator.ready(key) == ("True", "ReconcileSuccess")
+    write = "INSERT INTO sales.orders VALUES (1)"
+    assert (await can(operator, app, name, write), await can(operator, other, name, write)) == (False, True)
+    assert await can(operator, app, name, "SELECT * FROM sales.orders")
+    query = "SELECT pg_has_role(%s, %s, 'MEMBER')"
+    members = [postgres.query(query, [f"{name}{one}", f"{name}_reader"])[0][0] for one in ("_app", "_other")]
+    assert members == [False, True]
+    before = operator.api.writes
+    await operator.run(key)
+    assert operator.api.writes == before
+    # Deleted before anybody looked at whom it is for now.
+    await operator.patch(key, {"spec": {"userRef": {"name": app.name}}})
+    await operator.delete(key)
+    await operator.run(key)
+    assert not await operator.exists(key)
+    assert not await can(operator, other, name, write)
+    assert not await can(operator, app, name, write)
+
+
 @pytest.mark.feature("L02")
 async def test_a_grant_waits_for_whom_it_is_for(operator: Operator, postgres: PostgreSQLServer, name: str) -> None:
     await operator.instance(postgres)

@@ -485,3 +485,72 @@ def test_a_pattern_that_counts_instead_is_warned_of(superuser_engine: Engine, un
         engine.query(back)
         assert works(engine, name, f"SELECT * FROM `{place}`.t") is engine.mariadb
     engine.run(user(name, state="absent", force=True), role(group, state="absent", force=True))
+
+
+@pytest.mark.feature("G05")
+def test_another_grantee_gets_it_and_the_one_before_loses_it(engine: Engine, unique: Unique, place: str) -> None:
+    app, other, group = unique("app"), unique("oth"), unique("grp")
+    engine.run(user(app, password="x"), user(other, password="x"), role(group))
+    recorded = owner("moving", kind="DatabaseGrant")
+    entries = [
+        {"database": place, "privileges": ["SELECT", "INSERT"]},
+        {"database": place, "table": "t", "privileges": ["DELETE"]},
+        {"level": "global", "privileges": ["PROCESS"]},
+    ]
+    given = {"name": "moving", "dbops_owner": recorded, "roles": [group], "grants": entries}
+    stays = grant(
+        name="stays",
+        user=app,
+        dbops_owner=owner("stays", kind="DatabaseGrant"),
+        grants=[{"database": place, "privileges": ["SELECT"]}],
+    )
+    engine.four_runs(grant(user=app, **given), stays)
+    for one in (app, other):
+        engine.query(f"GRANT UPDATE ON `{place}`.t TO `{one}`@'%'")
+    done = engine.four_runs(grant(user=other, **given))
+    assert any(one["destructive"] for one in done["objects"][0]["differences"])
+    assert works(engine, app, f"SELECT * FROM {place}.other")
+    assert works(engine, app, f"UPDATE {place}.t SET a = 1")
+    assert not works(engine, app, f"INSERT INTO {place}.other VALUES (1)")
+    assert not works(engine, app, f"DELETE FROM {place}.t")
+    assert not any("PROCESS" in one or group in one for one in engine.grants(app))
+    for statement in (f"INSERT INTO {place}.other VALUES (1)", f"UPDATE {place}.t SET a = 1", f"DELETE FROM {place}.t"):
+        assert works(engine, other, statement)
+    assert any("PROCESS" in one for one in engine.grants(other))
+    assert any(group in one for one in engine.grants(other))
+    # Back, with both declarations in one list; and what it gave last is what goes with it.
+    engine.four_runs(stays, grant(user=app, **given))
+    assert len(engine.grants(other)) == 1, "what was given by hand"
+    engine.four_runs(grant(user=other, **given))
+    engine.four_runs(grant(user=app, state="absent", **given))
+    assert len(engine.grants(other)) == 1
+
+
+def test_another_grantee_when_the_one_before_is_gone(engine: Engine, unique: Unique, place: str) -> None:
+    app, other = unique("app"), unique("oth")
+    engine.run(user(app, password="x"), role(other))
+    given = {"name": "moving", "dbops_owner": owner("moving", kind="DatabaseGrant")}
+    given["grants"] = [{"database": place, "privileges": ["SELECT"]}]
+    engine.four_runs(grant(user=app, **given))
+    engine.query(f"DROP USER `{app}`@'%'")
+    engine.four_runs(grant(role=other, **given))
+    assert len(engine.grants(other, "" if engine.mariadb else "%")) == 1
+
+
+@pytest.mark.feature("G05")
+def test_a_role_gets_what_a_user_of_its_name_loses(engine: Engine, unique: Unique, place: str) -> None:
+    name = unique("app")
+    engine.run(user(name, password="x"))
+    if engine.mariadb:
+        engine.query(f"CREATE ROLE `{name}`")
+        engine.query(f"GRANT `{name}` TO {engine.login.user} WITH ADMIN OPTION")
+    given = {"name": "moving", "dbops_owner": owner("moving", kind="DatabaseGrant")}
+    given["grants"] = [{"database": place, "privileges": ["SELECT"]}]
+    engine.four_runs(grant(user=name, **given))
+    if not engine.mariadb:
+        # There it is the same account.
+        assert not engine.one(grant(role=name, **given))["changed"]
+        return
+    engine.four_runs(grant(role=name, **given))
+    assert not any(place.replace("_", "\\_") in one for one in engine.grants(name))
+    assert any(place.replace("_", "\\_") in one for one in engine.grants(name, ""))

@@ -95,3 +95,39 @@ def test_a_user_is_no_role(engine: Engine, unique: Unique) -> None:
     result = engine.one(user(name, in_roles=[somebody]))
     if engine.mariadb:
         assert (result["reason"], result["field"]) == ("DependencyNotReady", "in_roles")
+
+
+@pytest.mark.feature("G05", "O02")
+def test_a_grant_that_goes_to_another_one(engine: Engine, unique: Unique) -> None:
+    old, new, member, group = unique("old"), unique("new"), unique("app"), unique("grp")
+    place = made_place(engine, unique("db"))
+    selects = {"database": place, "privileges": ["SELECT"]}
+    read = f"SELECT * FROM {place}.t"
+    groups = [role(one, native=False, dbops_owner=owner(one, kind="DatabaseRole")) for one in (old, new)]
+    engine.four_runs(*groups, user(member, password="x", in_roles=[old], dbops_owner=owner(member)))
+    gift = grant(name="gift", dbops_owner=owner("gift", kind="DatabaseGrant"), grants=[selects])
+    engine.four_runs(gift | {"role": old})
+    assert works(engine, member, read)
+    engine.four_runs(gift | {"role": new})
+    assert not works(engine, member, read), "members lose what their role loses"
+    # And the other way: who it is for has the privileges of such a role.
+    another = unique("oth")
+    reader = role(group, native=False, grants=[selects], dbops_owner=owner(group, kind="DatabaseRole"))
+    belongs = grant(name="belongs", dbops_owner=owner("belongs", kind="DatabaseGrant"), roles=[group])
+    engine.four_runs(reader, user(another, password="x"), belongs | {"user": member})
+    assert works(engine, member, read)
+    engine.four_runs(belongs | {"user": another})
+    assert (works(engine, member, read), works(engine, another, read)) == (False, True)
+    assert rows(engine, member) == []
+
+
+def test_a_grant_that_goes_to_a_user_who_is_made_in_place_of_another(engine: Engine, unique: Unique) -> None:
+    old, new = unique("old"), unique("new")
+    place = made_place(engine, unique("db"))
+    gift = grant(name="gift", dbops_owner=owner("gift", kind="DatabaseGrant"))
+    gift["grants"] = [{"database": place, "privileges": ["SELECT"]}]
+    engine.four_runs(user(old, password="x"), gift | {"user": old})
+    engine.four_runs(user(old, state="absent"), user(new, password="x"), gift | {"user": new})
+    assert works(engine, new, f"SELECT * FROM {place}.t")
+    engine.four_runs(user(old, password="x"))
+    assert not works(engine, old, f"SELECT * FROM {place}.t")

@@ -470,3 +470,101 @@ def test_declarations_that_cross_each_other(shop: Shop, app: str) -> None:
             run.join()
         assert "SELECT app.orders" in shop.held(app)
         first, second = second, first
+
+
+@pytest.mark.feature("G05")
+def test_another_grantee_gets_it_and_the_one_before_loses_it(shop: Shop, app: str, unique: Unique) -> None:
+    group, other = unique("grp"), unique("oth")
+    shop.engine.run(role(group), user(other, password="x"))
+    default = {"database": shop.name, "schema": "app", "object_type": "tables", "granted_by": shop.owner}
+    declared = owned(
+        "g",
+        user=app,
+        roles=[group],
+        grants=[on_orders(shop, "SELECT", "INSERT"), shop.entry("CREATE")],
+        default_privileges=[{**default, "privileges": ["SELECT"]}],
+    )
+    stays = owned("stays", user=app, grants=[on_orders(shop, "SELECT")])
+    shop.engine.four_runs(declared, stays)
+    by_hand = "GRANT DELETE ON app.orders TO {app}", "GRANT UPDATE ON app.orders TO {other}"
+    shop.execute(*by_hand, app=app, other=other)
+    moved = {name: value for name, value in declared.items() if name != "user"} | {"user": other}
+    done = shop.engine.four_runs(moved)
+    assert any(one["destructive"] for one in done["objects"][0]["differences"])
+    assert shop.held(app) == {_USAGE, "SELECT app.orders", "DELETE app.orders"}
+    assert {"INSERT app.orders", "SELECT app.orders", "UPDATE app.orders"} <= shop.held(other)
+    assert not shop.may(app, "INSERT INTO app.orders DEFAULT VALUES")
+    assert shop.may(other, "TABLE app.orders")
+    query = "SELECT pg_has_role(%s, %s, 'MEMBER'), pg_has_role(%s, %s, 'MEMBER')"
+    assert shop.engine.server.query(query, [app, group, other, group]) == [(False, True)]
+    future = "SELECT DISTINCT x.grantee::regrole::text FROM pg_default_acl, aclexplode(defaclacl) x"
+    grantees = {row[0] for row in shop.engine.server.query(future, dbname=shop.name)}
+    assert (app in grantees, other in grantees) == (False, True)
+    # Back, with both declarations in one list; and what it gave last is what goes with it.
+    shop.engine.four_runs(stays, declared)
+    assert shop.held(other) == {"UPDATE app.orders"}
+    shop.engine.four_runs(moved)
+    shop.engine.four_runs(declared | {"state": "absent"})
+    assert shop.held(other) == {"UPDATE app.orders"}
+    assert "SELECT app.orders" in shop.held(app)
+
+
+def test_another_grantee_when_the_one_before_is_gone(shop: Shop, app: str, unique: Unique) -> None:
+    other = unique("oth")
+    shop.engine.run(role(other))
+    declared = owned("g", user=app, grants=[on_orders(shop, "SELECT")])
+    shop.engine.four_runs(declared)
+    shop.execute("DROP OWNED BY {app}", "DROP ROLE {app}", app=app)
+    del declared["user"]
+    shop.engine.four_runs(declared | {"role": other})
+    assert shop.held(other) == {_USAGE, "SELECT app.orders"}
+
+
+@pytest.mark.feature("G05")
+def test_everybody_loses_it_when_somebody_gets_it(shop: Shop, app: str, unique: Unique) -> None:
+    third = unique("oth")
+    shop.engine.run(user(third, password="x"))
+    entries = [on_orders(shop, "SELECT"), shop.entry("USAGE", schema="app")]
+    shop.engine.four_runs(owned("g", role="PUBLIC", grants=entries))
+    assert shop.may(third, "TABLE app.orders")
+    shop.engine.four_runs(owned("g", user=app, grants=entries))
+    assert not shop.may(third, "TABLE app.orders")
+    assert shop.may(app, "TABLE app.orders")
+
+
+@pytest.mark.feature("G04", "G05")
+def test_another_grantee_waits_until_the_one_before_has_nothing_left(shop: Shop, app: str, unique: Unique) -> None:
+    other, third = unique("oth"), unique("thi")
+    shop.engine.run(role(other), role(third))
+    declared = owned("g", user=app, grants=[on_orders(shop, "SELECT", grant_option=True)])
+    shop.engine.four_runs(declared)
+    shop.execute("GRANT SELECT ON app.orders TO {third}", third=third, as_role=app)
+    moved = owned("g", role=other, grants=[on_orders(shop, "SELECT")])
+    for check in (True, False, False):
+        assert shop.engine.one(moved, check=check)["reason"] == "Blocked"
+    shop.execute("REVOKE SELECT ON app.orders FROM {third}", third=third, as_role=app)
+    shop.engine.four_runs(moved)
+    assert (shop.held(app), shop.held(other)) == (set(), {_USAGE, "SELECT app.orders"})
+
+
+def test_another_grantee_that_is_made_in_place_of_the_one_before(shop: Shop, app: str, unique: Unique) -> None:
+    other = unique("oth")
+    declared = owned("g", user=app, grants=[on_orders(shop, "SELECT")])
+    shop.engine.four_runs(declared)
+    moved = owned("g", user=other, grants=[on_orders(shop, "SELECT")])
+    shop.engine.four_runs(user(app, state="absent"), user(other, password="x"), moved)
+    assert shop.held(other) == {_USAGE, "SELECT app.orders"}
+
+
+def test_nothing_moves_to_another_grantee_where_nothing_may_be_taken_away(shop: Shop, app: str, unique: Unique) -> None:
+    other = unique("oth")
+    shop.engine.run(role(other))
+    shop.engine.four_runs(owned("g", user=app, grants=[on_orders(shop, "SELECT")]))
+    moved = owned("g", role=other, grants=[on_orders(shop, "SELECT")])
+    for check in (True, False):
+        result = shop.engine.one(moved | {"allow_destructive": False}, check=check)
+        assert (result["failed"], result["changed"], result["steps"]) == (False, False, [])
+        assert any(one["destructive"] for one in result["differences"])
+    assert (shop.held(app), shop.held(other)) == ({_USAGE, "SELECT app.orders"}, set())
+    shop.engine.four_runs(moved)
+    assert (shop.held(app), shop.held(other)) == (set(), {_USAGE, "SELECT app.orders"})
