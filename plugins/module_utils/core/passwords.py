@@ -104,12 +104,15 @@ def _verifier(password: str, salt: bytes, iterations: int) -> Verifier:
 
 
 def prepared(password: str) -> bytes:
-    """Normalise as the server does before hashing: SASLprep (RFC 4013), or as it is where that forbids something."""
+    """Normalise as the server does before hashing: SASLprep (RFC 4013), or as it is where that forbids something.
+
+    libpq and the server look for what is forbidden before they normalise (pg_saslprep in saslprep.c).
+    """
     if password.isascii():
         return password.encode()
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c))
     normal = unicodedata.normalize("NFKC", mapped)
-    if not normal or any(_prohibited(c) for c in normal) or not _direction_allowed(normal):
+    if not normal or any(_prohibited(c) for c in mapped) or not _direction_allowed(mapped):
         return password.encode()
     return normal.encode()
 

@@ -66,10 +66,7 @@ def _give_schemas_of_database_owner(state: ServerState, database: str, before: s
     """Schemas of pg_database_owner, such as public, are whoever's the database is."""
     there = state.acls.get(database)
     schemas = [
-        one
-        for key, those in (there.objects if there else {}).items()
-        if key[0] == "schema"
-        for one in those.values()
+        one for key, those in (there.objects if there else {}).items() if key[0] == "schema" for one in those.values()
     ]
     owned = {one.catalog_key for one in schemas if one.owner == before}
     whose = "" if owner == state.facts.bootstrap else owner

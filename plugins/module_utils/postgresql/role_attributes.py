@@ -59,17 +59,17 @@ class Compared:
     @property
     def words(self) -> list[Part]:
         """The words of the statement."""
-        return [word for word, _, _ in self.parts]
+        return [part[0] for part in self.parts]
 
     @property
     def differences(self) -> list[Difference]:
         """What the statement ends."""
-        return [difference for _, difference, _ in self.parts]
+        return [part[1] for part in self.parts]
 
     @property
     def attributes(self) -> dict[str, Any]:
         """What the role has from then on."""
-        return {name: value for _, _, attributes in self.parts for name, value in attributes.items()}
+        return {name: value for part in self.parts for name, value in part[2].items()}
 
 
 def check_names(desired: DesiredUser | DesiredRole, state: ServerState) -> None:

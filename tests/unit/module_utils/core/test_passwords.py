@@ -23,7 +23,7 @@ def libpq_verifier(password: str) -> str:
 # Characters that SASLprep treats in some way, beside ordinary ones.
 _ODD = (
     "\u00a0\u2000\u3000\u00ad\u200b\u200d\ufb01\u2163\u00aa"
-    "\u0041\u030a\u0627\u0031\u05d0\u0378\u0221\ue000\ufffd\u0007é"
+    "\u0041\u030a\u0627\u0031\u05d0\u0378\u0221\ue000\ufffd\u0007é\u3377"
 )
 
 
