@@ -100,9 +100,8 @@ collection: setup ## Build the collection, install the tarball into an empty pat
 
 # What shares servers and mostly waits for them runs in two processes, whole files in each; what watches an operator
 # at work has the machine to itself.
-SIDE_BY_SIDE := tests/unit tests/integration tests/collection tests/e2e/api tests/e2e/reconcile \
-	--numprocesses=2 --dist=loadfile
-ONE_BY_ONE := tests/e2e/examples tests/e2e/localstack tests/e2e/operator tests/faults
+SIDE_BY_SIDE := tests/unit tests/integration tests/collection --numprocesses=2 --dist=loadfile
+ONE_BY_ONE := tests/e2e tests/faults
 
 .PHONY: test
 test: build-stack lint types ## Everything that must be green before a change is done
