@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fuzzing import HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.mysql.engine import Engine
@@ -17,18 +18,6 @@ _KINDS = ("database", "database_user", "database_role", "database_grant", "datab
 # Few names, so that declarations meet each other; and some that must be refused.
 _OURS = ("fz1", "fz2", "fz3", "fz_4", "fz%5", "fz`6'\"\\", "Fz1")
 _NAMES = st.sampled_from([*_OURS, *_OURS, *_OURS, "mysql", "dbops", "mariadb.sys", "mysql.session"])
-_HOSTILE = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 70000),
-    st.sampled_from(
-        ["", " ", "x" * 300, "emoji😀", "a\0b", "\udcff", "NULL", "0", "-1", "%", "'; DROP DATABASE mysql; --"]
-    ),
-    st.text(max_size=5),
-    st.lists(st.text(max_size=3), max_size=2),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
-    st.floats(),
-)
 _LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "name": _NAMES,
     "user": _NAMES,
@@ -63,14 +52,14 @@ _OF_TYPE = {
 @st.composite
 def values(draw: st.DrawFn, name: str, spec: dict[str, Any]) -> Any:
     if draw(st.integers(0, 24)) == 0:
-        return draw(_HOSTILE)
+        return draw(HOSTILE)
     if name in _LIKELY:
         return draw(_LIKELY[name])
     if "choices" in spec:
         return draw(st.sampled_from(spec["choices"]))
     if spec.get("elements") == "dict":
         return draw(st.lists(options(spec["options"]), max_size=2))
-    return draw(_OF_TYPE.get(spec["type"], _HOSTILE))
+    return draw(_OF_TYPE.get(spec["type"], HOSTILE))
 
 
 @st.composite
@@ -93,7 +82,7 @@ def objects(draw: st.DrawFn) -> dict[str, Any]:
         found = {name: value for name, value in found.items() if name not in ("user", "role")}
         found[draw(st.sampled_from(["user", "role"]))] = draw(_NAMES)
     if draw(st.integers(0, 30)) == 0:
-        found |= {draw(st.text(max_size=4)): draw(_HOSTILE)}
+        found |= {draw(st.text(max_size=4)): draw(HOSTILE)}
     return {"kind": kind, **found}
 
 
