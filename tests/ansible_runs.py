@@ -117,7 +117,7 @@ class Ansible:
         command = [*self.command, str(playbook), *extra, *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.folder, env={**self.environment, **(environment or {})}, capture_output=True, text=True,
-            check=False, timeout=180,
+            check=False, timeout=600,
         )  # fmt: skip
         output = done.stdout + done.stderr
         lines = [line[len(MARK) :] for line in done.stdout.splitlines() if line.startswith(MARK)]

@@ -127,14 +127,26 @@ def machine() -> str:
         f"Measured on {time.strftime('%Y-%m-%d')}: {len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, "
         f"Linux {os.uname().release.partition('-')[0]}, Python {sys.version.split()[0]}, "
         f"ansible-core {version('ansible-core')}, ansible-runner {version('ansible-runner')}, "
-        f"psycopg {version('psycopg')}, Kubernetes {kubernetes_version()}, PostgreSQL 17."
+        f"psycopg {version('psycopg')}, PyMySQL {version('pymysql')}, Kubernetes {kubernetes_version()}, "
+        f"PostgreSQL 17, MySQL 9.7, MariaDB 11.8."
     )
 
 
-def write_page(figures: Sequence[tuple[str, str]]) -> None:
-    """Put the FIGURES into the page, between its marks."""
-    rows = "\n".join(f"| {what} | {figure} |" for what, figure in figures)
-    table = f"{MARKS[0]}\n{machine()}\n\n| what | figure |\n| --- | --- |\n{rows}\n{MARKS[1]}"
-    text = PAGE.read_text(encoding="utf-8")
-    begin, end = text.index(MARKS[0]), text.index(MARKS[1]) + len(MARKS[1])
-    PAGE.write_text(text[:begin] + table + text[end:], encoding="utf-8")
+class Figures:
+    """The figures so far, for people at once and for the page in the end."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str]] = []
+
+    def note(self, what: str, figure: str) -> None:
+        """Print a figure and keep it."""
+        print(f"\n{what}: {figure}", flush=True)
+        self.rows.append((what, figure))
+
+    def write(self) -> None:
+        """Put all of them into the page, between its marks, in the order of their letters."""
+        rows = "\n".join(f"| {what} | {figure} |" for what, figure in sorted(self.rows, key=lambda row: row[0][:3]))
+        table = f"{MARKS[0]}\n{machine()}\n\n| what | figure |\n| --- | --- |\n{rows}\n{MARKS[1]}"
+        text = PAGE.read_text(encoding="utf-8")
+        begin, end = text.index(MARKS[0]), text.index(MARKS[1]) + len(MARKS[1])
+        PAGE.write_text(text[:begin] + table + text[end:], encoding="utf-8")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: how fast it is, against what is on the machine; prints the figures and writes docs/performance.md.
+"""The operator and a small playbook on PostgreSQL: how long from apply to Ready, bursts, memory.
 
-The servers are of this run alone. Ratios compare two things in one run; absolute figures are this machine's. The page
-is written when all of it was measured.
+The cluster and the server are of this run alone. Ratios compare two things in one run; absolute figures are this
+machine's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import objects
 import psycopg
 import pytest
-from benchmarks.measures import Connection, Watch, cpu_seconds, resident, spread, write_page
+from benchmarks.measures import Connection, Figures, Watch, cpu_seconds, resident, spread
 from installation import install_crds
 from operator_process import OperatorProcess, install_account
 
@@ -35,25 +35,21 @@ SINGLE = 30
 BURST = 200
 BURSTS = 3
 MANY = 1000
-FIGURES = 7
 
 
 class Bench:
-    """A cluster, a server and an idle operator for the benchmarks, and the figures so far."""
+    """A cluster, a server and an idle operator for the benchmarks."""
 
-    def __init__(self, cluster: ControlPlane, server: PostgreSQLServer, operator: OperatorProcess) -> None:
+    def __init__(
+        self, cluster: ControlPlane, server: PostgreSQLServer, operator: OperatorProcess, figures: Figures
+    ) -> None:
         self.cluster = cluster
         self.server = server
         self.operator = operator
         self.connection = Connection(cluster)
         self.watch = Watch(cluster, NAMESPACE)
-        self.figures: list[tuple[str, str]] = []
+        self.note = figures.note
         self._numbers = itertools.count()
-
-    def note(self, what: str, figure: str) -> None:
-        """Print a figure and keep it for the page."""
-        print(f"\n{what}: {figure}", flush=True)
-        self.figures.append((what, figure))
 
     def users(self, count: int) -> list[objects.Body]:
         """DatabaseUsers of the smallest kind that were not there before."""
@@ -80,17 +76,14 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
+def bench(figures: Figures) -> Iterator[Bench]:
     with ControlPlane() as cluster, PostgreSQLServer(embedded_with_tls()) as server:
         install_crds(cluster)
         with OperatorProcess(install_account(cluster), "--log-level=info") as operator:
             cluster.kubectl("create", "namespace", NAMESPACE)
             objects.apply(cluster, *objects.instance(NAMESPACE, server.admin))
             objects.wait_ready(cluster, "databaseinstance", NAMESPACE, "main")
-            bench = Bench(cluster, server, operator)
-            yield bench
-            if len(bench.figures) == FIGURES:
-                write_page(bench.figures)
+            yield Bench(cluster, server, operator, figures)
 
 
 def milliseconds(work: Callable[[], object]) -> float:
