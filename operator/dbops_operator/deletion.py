@@ -98,7 +98,7 @@ def _with_dependants(facts: Facts) -> Decision:
         return Decision(
             Step.BLOCK,
             "DependenciesExist",
-            f"cannot delete: {len(names)} {_objects(names)} still need it: {listing(names)}; delete them first, "
+            f"cannot delete: still needed by {len(names)} {_objects(names)}: {listing(names)}; delete them first, "
             f'or annotate {annotation.FORCE_DELETE}="true"',
         )
     confirmed = set(facts.confirmed_before)

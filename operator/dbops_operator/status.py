@@ -20,6 +20,7 @@ Body = Mapping[str, Any]
 MESSAGE_BYTES = 1000
 """Conditions and messages stay under 1 KiB."""
 RECONCILE_SUCCESS = "ReconcileSuccess"
+_FIRST = ("Ready", "Complete", "Failed", "Stalled", "Reconciling")
 # Times that say when something was found: they move only with what they belong to.
 _FRESHNESS = ("lastCheckedAt", "lastReconcileTime")
 # What moves all the time is written along with something else only.
@@ -93,7 +94,13 @@ def _conditions(
                 "lastTransitionTime": old["lastTransitionTime"] if stays and old else moment,
             }
         )
-    return sorted(made, key=lambda one: str(one["type"]))
+    return sorted(made, key=_place)
+
+
+def _place(one: Mapping[str, Any]) -> tuple[int, str]:
+    """Where a condition stands in the list, as `kubectl describe` shows it: what sums up the others is first."""
+    type_ = str(one["type"])
+    return (_FIRST.index(type_) if type_ in _FIRST else len(_FIRST), type_)
 
 
 def shorten(text: str) -> str:

@@ -33,6 +33,7 @@ AGE = Column("Age", ".metadata.creationTimestamp", "date")
 CONDITION_COLUMNS = (
     Column("Ready", ".status.conditions[?(@.type=='Ready')].status", wide=True),
     Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+    Column("Message", ".status.message", wide=True),
 )
 
 

@@ -214,9 +214,13 @@ async def _succeeded(
         changed=result.changed,
     )
     if not await on_server.tell_corrected(context, body, server, result) and result.changed:
-        note = f"Applied {len(roles)} roles and {direct} direct grants"
+        note = f"Applied {_count(len(roles), 'role')} and {_count(direct, 'direct grant')}"
         await context.events.record(body, "Normal", "Applied", note)
     await status.write(context, body, report)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 _DETAILS = 20

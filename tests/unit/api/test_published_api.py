@@ -78,7 +78,7 @@ def test_names_scope_and_columns_are_the_published_ones(name: str) -> None:
     assert spec["names"]["shortNames"] == row["short names"].split(", ")
     assert " | ".join(shown) == row["printer columns"]
     assert spec["names"]["categories"] == ["dbops"]
-    assert [column["name"] for column in columns if column.get("priority")] == ["Ready", "Reason"]
+    assert [column["name"] for column in columns if column.get("priority")] == ["Ready", "Reason", "Message"]
 
 
 def test_every_published_field_is_there_as_published() -> None:

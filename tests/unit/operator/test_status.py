@@ -98,3 +98,12 @@ def test_progress_keeps_what_else_is_known() -> None:
     body = {"status": built(results.success("x", conditions=[Condition("CredentialsReady", "True", "A", "b")]))}
     made = built(results.progress(body, phase="Creating", message="Creating user"))
     assert types(made) == {"Ready", "Reconciling", "Synced", "DependenciesReady", "CredentialsReady"}
+
+
+def test_what_sums_up_the_others_is_the_first_condition() -> None:
+    failed = results.failure(
+        DbopsError(Reason.AUTHENTICATION_FAILED, "x"), conditions=[Condition("Connected", "False", "x", "x")]
+    )
+    made = built(failed)["conditions"]
+    assert isinstance(made, list)
+    assert [one["type"] for one in made] == ["Ready", "Stalled", "Connected"]
