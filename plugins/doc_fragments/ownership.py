@@ -27,7 +27,9 @@ options:
     description:
       - With V(false), what would take data or access away from an object that stays is reported as a difference and
         not put right; everything else is.
-      - Such are revoked privileges and memberships, another owner, superuser rights, and hosts that are not declared.
+      - Such are revoked privileges, memberships and their options, another owner, superuser rights, hosts that are not
+        declared, another role that is active from the login on, and what keeps logins out (a lock, no login, an earlier
+        end, TLS that was not asked for, a database that is closed).
     type: bool
     default: true
 """

@@ -161,7 +161,8 @@ def _plan(
             grant_items.merge(had, Held(one, state.facts).items())
         after = grant_items.merge(dict(work.after), copied)
         problems += emulation.plan_members(desired.grantee, had, after, state, made)
-    members = Memberships(desired.grantee, accounts, state, made, option=_ROLES, field=_ROLES)
+    takes = desired.allow_destructive or not desired.present
+    members = Memberships(desired.grantee, accounts, state, made, option=_ROLES, field=_ROLES, takes=takes)
     kept = members.plan_set(
         declares.roles,
         before.roles,

@@ -65,17 +65,19 @@ def plan_in_roles(
     made: Plan,
     *,
     activate: bool = True,
+    takes: bool = True,
 ) -> None:
     """Add to MADE what gives MEMBER exactly the roles that it declares, and those that others declare for it.
 
-    Where nothing is declared, only what the declaration gave before (MEMORY) is taken back.
+    Where nothing is declared, only what the declaration gave before (MEMORY) is taken back. TAKES: whether what is
+    too much goes, or is only told.
     """
     others = {name for one in state.others(member, ("role", member)) for name in one.roles}
     # Those that are none of the server's are given as privileges (emulation.py).
     own = {name for name in declared or () if not is_emulated(name, state)}
     keep = others | own
     given = frozenset(memory.get("in_roles", ()))
-    work = Memberships(member, accounts, state, made, option="in_roles", field="inRoles")
+    work = Memberships(member, accounts, state, made, option="in_roles", field="inRoles", takes=takes)
     for one in accounts:
         present = {grant.role.user for grant in _direct(one)}
         unwanted = {name for name in present - keep if declared is not None or name in given}
@@ -97,6 +99,8 @@ class Memberships:
     """Where the memberships are declared, for errors."""
     field: str
     """What differences are called."""
+    takes: bool
+    """Whether steps that take something away will be sent."""
 
     def change(self, one: Account, *, give: Iterable[str], take: Iterable[str]) -> None:
         """Give and take roles of one account. Raises DbopsError."""
@@ -192,8 +196,10 @@ class Memberships:
         raise DbopsError(Reason.PRIVILEGE_MISSING, text, field=self.option)
 
     def _add(self, action: Action, target: str, statement: Statement, difference: Difference, effect: Effect) -> None:
-        destructive = action is Action.REVOKE
-        self.made.steps.append(step(action, target, statement, destructive=destructive, effect=effect))
+        self.made.steps.append(step(action, target, statement, destructive=difference.destructive, effect=effect))
+        self._differs(difference)
+
+    def _differs(self, difference: Difference) -> None:
         if difference not in self.made.differences:
             self.made.differences.append(difference)
 
@@ -203,8 +209,8 @@ class Memberships:
         missing = {have.get(name) or self.require_role(name) for name in wanted} - present
         if not missing:
             return
-        taken = {difference.actual for difference in self.made.differences if difference.field.endswith(".extra")}
-        roles = sorted(missing | {role for role in present if role.user not in taken})
+        going = self._taken() if self.takes else set()
+        roles = sorted(missing | {role for role in present if role.user not in going})
         statement = Statement("SET DEFAULT ROLE {} TO {}", Joined([account(role) for role in roles]), account(one.name))
         after, before = (", ".join(sorted(role.user for role in some)) for some in (roles, present))
         self._add(
@@ -226,7 +232,10 @@ class Memberships:
                 continue
             role = Identifier(target) if target else Keyword("NONE")
             statement = Statement("SET DEFAULT ROLE {} FOR {}", role, account(one.name))
-            difference = Difference("defaultRole", ", ".join(wanted), self._shown_default(one, covering))
+            # Roles that are granted all the same, but no longer active, are as good as taken away.
+            takes = bool(_active(one, covering) - set(wanted))
+            shown_default = self._shown_default(one, covering)
+            difference = Difference("defaultRole", ", ".join(wanted), shown_default, destructive=takes)
             effect = partial(effects.alter_account, name=one.name, attributes={"default_role": target})
             self._add(Action.ALTER, f"default role of {one.name}", statement, difference, effect)
 
@@ -246,7 +255,10 @@ class Memberships:
         for role in sorted(present - set(wanted)):
             statement = Statement("REVOKE {} FROM {}", Identifier(role), Identifier(name.user))
             effect = partial(effects.take_role, role=AccountName(role, ""), of=name)
-            self.made.steps.append(step(Action.REVOKE, f"role {role} from {name}", statement, effect=effect))
+            target = f"role {role} from {name}"
+            self.made.steps.append(step(Action.REVOKE, target, statement, destructive=True, effect=effect))
+            if role not in self._taken():
+                self._differs(Difference("defaultRole", "", role, destructive=True))
         for one in self.accounts:
             if wanted and all(grant.role != name for grant in one.roles):
                 statement = Statement("GRANT {} TO {}", Identifier(name.user), account(one.name))
@@ -261,6 +273,15 @@ class Memberships:
         if covering and one.default_role == covering.name.user:
             return ", ".join(sorted(grant.role.user for grant in covering.roles))
         return one.default_role
+
+
+def _active(one: Account, covering: Account | None) -> set[str]:
+    """Give the roles that an account of MariaDB has active from the login on."""
+    if all(grant.role.user != one.default_role for grant in one.roles):
+        return set()
+    if covering and one.default_role == covering.name.user:
+        return {grant.role.user for grant in covering.roles}
+    return {one.default_role}
 
 
 def _direct(one: Account) -> list[Any]:

@@ -70,7 +70,9 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
         user_account.plan_account(desired, name, accounts.get(host), state.facts, passwords, made)
     made.steps += _end_sessions(desired, hosts, accounts, state.facts)
     staying = [accounts.get(host) or Account(AccountName(desired.name, host)) for host in hosts]
-    memberships.plan_in_roles(desired.name, desired.in_roles, staying, memory, state, made)
+    memberships.plan_in_roles(
+        desired.name, desired.in_roles, staying, memory, state, made, takes=desired.allow_destructive
+    )
     extra = [one for host, one in accounts.items() if host not in hosts]
     user_drop.plan_hosts(desired.name, extra, state, made)
     made.applied = {"in_roles": list(desired.in_roles or ())}
@@ -84,6 +86,8 @@ def _end_sessions(
     """Give what ends the sessions of a user who is locked: they would live on."""
     there = [accounts[host] for host in hosts if host in accounts]
     if not (desired.account_locked and desired.end_sessions and there):
+        return []
+    if not desired.allow_destructive and not all(one.locked for one in there):
         return []
     return end_sessions(there[0].sessions, of=f"user {desired.name}", facts=facts, look_again=False)
 

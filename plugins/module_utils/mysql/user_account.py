@@ -52,10 +52,14 @@ class _Clauses:
     limits: list[Part] = field(default_factory=list)
     options: list[Part] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    attributes: dict[str, object] = field(default_factory=dict)
+    """What the account has from then on, as far as later plans look at it."""
+    takes: bool = False
+    """Whether they keep out who could log in before."""
 
     def differs(self, name: str, expected: object, actual: object) -> None:
         """Note a difference; values are text."""
-        self.differences.append(Difference(name, _text(expected), _text(actual)))
+        self.differences.append(Difference(name, _text(expected), _text(actual), destructive=self.takes))
 
     def statement(self, beginning: str, name: AccountName) -> Statement:
         """Give the statement."""
@@ -86,10 +90,12 @@ def plan_account(
 ) -> None:
     """Add to MADE what one account needs. NOW is what is there. Raises DbopsError."""
     clauses = _Clauses()
+    taking = _Clauses(takes=True) if now else clauses
     changes_password = _identify(desired, now, facts, passwords, clauses, made)
-    _require(desired, now, clauses)
+    _require(desired, now, clauses, taking)
     _limit(desired, now, clauses)
     _options(desired, now, facts, clauses)
+    _lock(desired, now, clauses, taking)
     target = f"user {name}"
     if now is None:
         statement = clauses.statement("CREATE USER", name)
@@ -100,18 +106,30 @@ def plan_account(
         if not made.creates:
             made.differences.append(Difference("hosts.missing", name.host, ""))
         return
-    if clauses.differences:
-        made.differences += [one for one in clauses.differences if one not in made.differences]
-        before = {one.field: one.actual for one in clauses.differences}
-        after = {one.field: one.expected for one in clauses.differences}
-        statement = clauses.statement("ALTER USER", name)
-        locked = now.locked if desired.account_locked is None else desired.account_locked
-        effect = partial(effects.alter_account, name=name, attributes={"locked": locked})
-        made.steps.append(step(Action.ALTER, target, statement, before=before, after=after, effect=effect))
+    for some in (clauses, taking):
+        _alter(name, some, made)
     if desired.discard_old_password and now.second_password and not changes_password:
         statement = Statement("ALTER USER {} DISCARD OLD PASSWORD", account(name))
         made.steps.append(step(Action.ALTER, target, statement, before="old password", after="discarded"))
         made.differences.append(Difference("oldPassword", "discarded", "works"))
+
+
+def _alter(name: AccountName, clauses: _Clauses, made: Plan) -> None:
+    """Add to MADE one statement with all CLAUSES, if there are any."""
+    if not clauses.differences:
+        return
+    made.differences += [one for one in clauses.differences if one not in made.differences]
+    made.steps.append(
+        step(
+            Action.ALTER,
+            f"user {name}",
+            clauses.statement("ALTER USER", name),
+            before={one.field: one.actual for one in clauses.differences},
+            after={one.field: one.expected for one in clauses.differences},
+            destructive=clauses.takes,
+            effect=partial(effects.alter_account, name=name, attributes=clauses.attributes),
+        )
+    )
 
 
 def _identify(
@@ -157,7 +175,7 @@ def _password_differs(desired: DesiredUser, now: Account | None) -> bool:
     return now.password_matches is not True
 
 
-def _require(desired: DesiredUser, now: Account | None, clauses: _Clauses) -> None:
+def _require(desired: DesiredUser, now: Account | None, clauses: _Clauses, taking: _Clauses) -> None:
     present = now.tls if now else ""
     # A certain certificate is more than any.
     fits_x509 = present in ("X509", "SPECIFIED")
@@ -171,6 +189,9 @@ def _require(desired: DesiredUser, now: Account | None, clauses: _Clauses) -> No
         wanted = ""
     if wanted == present:
         return
+    # Who connects with less than is asked for from now on is kept out.
+    if wanted == "X509" or not present:
+        clauses = taking
     clauses.require.append(_REQUIRE[wanted])
     if desired.require_x509 is not None and fits_x509 != desired.require_x509:
         clauses.differs("requireX509", desired.require_x509, fits_x509)
@@ -194,10 +215,15 @@ def _options(desired: DesiredUser, now: Account | None, facts: Facts, clauses: _
         clauses.differs("passwordLifetime", lifetime, "" if present is None else present)
     if facts.dialect.failed_login_tracking:
         _failed_logins(desired, now, clauses)
+
+
+def _lock(desired: DesiredUser, now: Account | None, clauses: _Clauses, taking: _Clauses) -> None:
     locked = bool(now and now.locked)
     if desired.account_locked is not None and desired.account_locked != locked:
-        clauses.options.append(Keyword(" ACCOUNT LOCK" if desired.account_locked else " ACCOUNT UNLOCK"))
-        clauses.differs("accountLocked", desired.account_locked, locked)
+        some = taking if desired.account_locked else clauses
+        some.options.append(Keyword(" ACCOUNT LOCK" if desired.account_locked else " ACCOUNT UNLOCK"))
+        some.differs("accountLocked", desired.account_locked, locked)
+        some.attributes["locked"] = desired.account_locked
 
 
 def _failed_logins(desired: DesiredUser, now: Account | None, clauses: _Clauses) -> None:

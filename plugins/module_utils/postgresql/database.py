@@ -245,11 +245,12 @@ def _plan_settings(desired: DesiredDatabase, existing: Database, plan: Plan) -> 
     ):  # fmt: skip
         if wanted is None or wanted == actual:
             continue
-        plan.differences.append(Difference(field, _text(wanted), _text(actual)))
+        takes = field == "allowConnections" and not wanted
+        plan.differences.append(Difference(field, _text(wanted), _text(actual), destructive=takes))
         value = Keyword(str(wanted).upper()) if isinstance(wanted, bool) else Literal(wanted)
         effect = partial(effects_databases.alter, name=existing.name, options={option: wanted})
         statement = Statement(template, name, value)
-        step = Step(Action.ALTER, target, statement, before=actual, after=wanted, effect=effect)
+        step = Step(Action.ALTER, target, statement, actual, wanted, destructive=takes, effect=effect)
         opens = (field == "allowConnections" and wanted) or (field == "connectionLimit" and actual == 0)
         (opening if opens else closing).append(step)
     return opening, closing

@@ -120,9 +120,9 @@ class Memberships:
         what = f"{option} option on role {row.role}" if option else f"role {row.role}"
         statement = Statement(template, *arguments)
         effect = partial(effects_roles.leave, member=self.member, row=row, option=option)
-        step = Step(Action.REVOKE, f"{what} from {self.member}", statement, destructive=option is None, effect=effect)
+        step = Step(Action.REVOKE, f"{what} from {self.member}", statement, destructive=True, effect=effect)
         field = f"{self.field}.{row.role}.{option}" if option else f"{self.field}.extra"
-        self.plan.add(step, Difference(field, "", "true" if option else row.role, destructive=option is None))
+        self.plan.add(step, Difference(field, "", "true" if option else row.role, destructive=True))
 
     def _require_grantor(self, row: Membership) -> None:
         admin = self.state.facts.admin

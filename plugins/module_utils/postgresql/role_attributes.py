@@ -114,7 +114,9 @@ def compare(desired: DesiredUser | DesiredRole, role: Role | None, state: Server
             continue
         _require_attribute(option, keyword, now, state)
         expected, actual = _text(value), _text(getattr(now, option))
-        difference = Difference(name, expected, actual, destructive=option == "superuser")
+        # A group role that can log in is none; a user that cannot is locked out.
+        takes = option == "superuser" or (option == "login" and not value and isinstance(desired, DesiredUser))
+        difference = Difference(name, expected, actual, destructive=takes)
         found.add(Keyword(keyword if value else f"NO{keyword}"), difference, **{option: value})
     return found
 

@@ -93,21 +93,26 @@ def plan_settings(
     now = {name.lower(): value for name, value in stored.items()}
     for name, value in declared.items():
         key = name.lower()
+        # Who acts as a role from the login on has its rights.
+        takes = key == "role" and key in now
         if value is None:
             if key in now:
-                plan.add(_reset(role, key, now[key]), Difference(f"configParameters.{name}", "", now[key]))
+                step = _reset(role, key, now[key], takes=takes)
+                plan.add(step, Difference(f"configParameters.{name}", "", now[key], destructive=takes))
         elif key not in now or not same(key, value, now[key]):
             _require_settable(name, state)
             effect = partial(effects_roles.set_parameter, name=role, parameter=name, value=value)
             statement = _set(role, name, value)
-            step = Step(Action.ALTER, f"role {role}", statement, before=now.get(key), after=value, effect=effect)
-            plan.add(step, Difference(f"configParameters.{name}", value, now.get(key, "")))
+            before = now.get(key)
+            target = f"role {role}"
+            step = Step(Action.ALTER, target, statement, before, value, destructive=takes, effect=effect)
+            plan.add(step, Difference(f"configParameters.{name}", value, before or "", destructive=takes))
 
 
-def _reset(role: str, name: str, before: str) -> Step:
+def _reset(role: str, name: str, before: str, *, takes: bool) -> Step:
     statement = Statement("ALTER ROLE {} RESET {}", Identifier(role), _name(name))
     effect = partial(effects_roles.set_parameter, name=role, parameter=name, value=None)
-    return Step(Action.ALTER, f"role {role}", statement, before=before, effect=effect)
+    return Step(Action.ALTER, f"role {role}", statement, before=before, destructive=takes, effect=effect)
 
 
 def _set(role: str, name: str, value: str) -> Statement:

@@ -64,7 +64,7 @@ def plan(desired: DesiredUser, state: ServerState, memory: Mapping[str, Any]) ->
     parameters = _declared_settings(desired, memory)
     plan_settings(desired.name, parameters, role.config_parameters if role else {}, state, made)
     memberships.plan_in_roles(desired, role, memory, state, made)
-    if role and _locks(desired):
+    if role and _locks(desired) and (desired.allow_destructive or not role.login):
         # They would live on.
         made.steps += role_drop.session_ends(role, state, look_again=False)
     made.applied = {
@@ -112,6 +112,13 @@ def moment(text: str | None) -> datetime.datetime | str | None:
     return parsed.astimezone(datetime.UTC)
 
 
+def _is_earlier(until: datetime.datetime | str, present: datetime.datetime | str | None) -> bool:
+    """Whether a role that is good until PRESENT will be so for less long; a text is for ever."""
+    if not isinstance(until, datetime.datetime):
+        return False
+    return not isinstance(present, datetime.datetime) or until < present
+
+
 def _declared_settings(desired: DesiredUser, memory: Mapping[str, Any]) -> dict[str, str | None]:
     """What is declared, and None for what this declaration gave earlier and no longer names."""
     declared = dict(desired.config_parameters or {})
@@ -131,7 +138,8 @@ def _plan_attributes(desired: DesiredUser, role: Role | None, state: ServerState
     until = moment(desired.valid_until)
     if until is not None and until != (now.valid_until or "infinity"):
         text = until if isinstance(until, str) else until.isoformat()
-        difference = Difference("validUntil", text, role_attributes.until_text(now.valid_until))
+        actual = role_attributes.until_text(now.valid_until)
+        difference = Difference("validUntil", text, actual, destructive=_is_earlier(until, now.valid_until))
         compared.add(Statement("VALID UNTIL {}", Literal(text)), difference, valid_until=until)
     if _password_differs(desired, role):
         if not desired.password:

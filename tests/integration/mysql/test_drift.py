@@ -55,3 +55,75 @@ def test_drift_of_every_kind(engine: Engine, unique: Unique) -> None:
     engine.four_runs(*declared)
     assert engine.logs_in(name, "x")
     assert engine.run(*declared)["objects"][3]["differences"] == []
+
+
+@pytest.mark.feature("L07", "U02")
+def test_what_keeps_a_user_out_waits_for_consent(engine: Engine, unique: Unique) -> None:
+    name = unique("app")
+    declared = user(name, password="x", require_ssl=True, account_locked=True, max_user_connections=5)
+    declared |= {"end_sessions": True, "dbops_owner": owner(name)}
+    assert not engine.run(declared)["failed"]
+    changed = "ALTER USER %s@'%%' REQUIRE NONE WITH MAX_USER_CONNECTIONS 9 ACCOUNT UNLOCK"
+    engine.query(changed, (name,))
+    with engine.connect(name, "x") as session, session.cursor() as cursor:
+        spared = engine.one(declared | {"allow_destructive": False})
+        assert found(spared) == {
+            ("maxUserConnections", "5", "9", False),
+            ("requireSSL", "true", "false", True),
+            ("accountLocked", "true", "false", True),
+        }
+        assert [step["after"] for step in spared["steps"]] == [{"maxUserConnections": "5"}]
+        cursor.execute("SELECT 1")
+    assert engine.logs_in(name, "x")
+    assert not engine.one(declared | {"allow_destructive": False})["steps"]
+    done = engine.four_runs(declared)["objects"][0]
+    assert [step["destructive"] for step in done["steps"]] == [True]
+    assert not engine.logs_in(name, "x")
+    opened = engine.one(user(name, require_ssl=False, account_locked=False), check=True)
+    assert not any(step["destructive"] for step in opened["steps"]), "it lets in"
+
+
+@pytest.mark.feature("L07", "U08")
+def test_what_is_active_by_hand_stays_active_until_there_is_consent(engine: Engine, unique: Unique) -> None:
+    name, group, other = unique("app"), unique("grp"), unique("oth")
+    declared = user(name, password="x", in_roles=[group]) | {"dbops_owner": owner(name)}
+    assert not engine.run(role(group), role(other), declared)["failed"]
+    with engine.login.connect() as session, session.cursor() as cursor:
+        cursor.execute(f"GRANT `{other}` TO `{name}`@'%'")
+        preposition = "FOR" if engine.mariadb else "TO"
+        cursor.execute(f"SET DEFAULT ROLE `{other}` {preposition} `{name}`@'%'")
+    spared = engine.one(declared | {"allow_destructive": False})
+    assert ("inRoles.extra", "", other, True) in found(spared)
+    # MariaDB has one default role: that of the declaration takes the other's place.
+    assert ("defaultRole", group, other, True) in found(spared) or not engine.mariadb
+    assert not any(step["destructive"] for step in spared["steps"])
+    assert active_roles(engine, name) == ({other} if engine.mariadb else {group, other})
+    done = engine.four_runs(declared)["objects"][0]
+    assert all(step["destructive"] for step in done["steps"])
+    assert active_roles(engine, name) == {group}
+
+
+@pytest.mark.feature("L07", "U08")
+def test_a_role_too_much_under_several_is_drift(engine: Engine, unique: Unique) -> None:
+    """On MariaDB they are under a role of our own, which may have been given another one by hand."""
+    name, other, groups = unique("app"), unique("oth"), [unique("a"), unique("b")]
+    declared = user(name, password="x", in_roles=groups) | {"dbops_owner": owner(name)}
+    assert not engine.run(*map(role, [*groups, other]), declared)["failed"]
+    with engine.login.connect() as session, session.cursor() as cursor:
+        whom = f"`{name}~roles`" if engine.mariadb else f"`{name}`@'%'"
+        cursor.execute(f"GRANT `{other}` TO {whom}")
+    spared = engine.one(declared | {"allow_destructive": False})
+    field = "defaultRole" if engine.mariadb else "inRoles.extra"
+    assert found(spared) == {(field, "", other, True)}
+    assert spared["steps"] == []
+    done = engine.four_runs(declared)["objects"][0]
+    assert [step["destructive"] for step in done["steps"]] == [True]
+
+
+def active_roles(engine: Engine, name: str) -> set[str]:
+    """The roles that a user has from the login on, asked as that user."""
+    with engine.connect(name, "x") as session, session.cursor() as cursor:
+        cursor.execute("SELECT CURRENT_ROLE()")
+        (row,) = cursor.fetchall()
+    words = (row[0] or "").replace("`", "").split(",")
+    return {word.partition("@")[0] for word in words}
