@@ -3,8 +3,9 @@
 
 Reconcilers call `converge` with one object each. What gathers while a lane is busy becomes the next unit of work,
 at most 100 objects; an object that is alone is never delayed. A run that has done its unit goes on with what gathered
-meanwhile, up to as many objects, since a run is costly to prepare. As many runs are at work at a time as there are
-cores, for servers that answered lately; others share a small pool, so that dead servers never fill all places.
+meanwhile, or comes in the next second, since a run is costly to prepare and to end: up to 1,000 objects, or 100 while
+another server waits for its turn. As many runs are at work at a time as there are cores, for servers that answered
+lately; others share a small pool, so that dead servers never fill all places.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ from dbops_operator.breaker import Breaker
 from dbops_operator.keys import Key
 from dbops_operator.logs import Subject, subject
 from dbops_operator.metrics import Metrics
+from dbops_operator.places import Places
 from dbops_operator.settings import Settings
 from dbops_operator.work import Item, Outcome, Priority, RunFailed, Runner, RunNotStarted, ServerTarget, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
 LARGEST_UNIT = 100
+LARGEST_RUN = 1000
+"""How many objects a run does that nobody else waits for."""
+SECONDS_TO_STAY = 1.0
+"""How long a run waits for more once it has done everything, unless somebody waits for its place."""
 DOUBTFUL_UNITS = 2
 """How many units for servers that did not answer lately are in work at a time."""
 NEXT_PROBE = 15.0
@@ -81,8 +87,12 @@ def choose(pending: Sequence[Pending], limit: int = LARGEST_UNIT) -> list[Pendin
 @dataclass
 class _Lane:
     name: str
+    places: Places
+    """Where it has its place, or waits for one."""
     breaker: Breaker = field(default_factory=Breaker)
     pending: list[Pending] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something is pending, and when somebody waits for its place."""
     working: dict[str, asyncio.Queue[str]] = field(default_factory=dict)
     refused: set[Key] = field(default_factory=set)
     """Objects that failed since the server is not reachable; looked at again when it is."""
@@ -102,21 +112,24 @@ class ServerLanes:
         wake: Callable[[Key, Priority], None],
         editor: Callable[[Key], str],
         clock: Callable[[], float] = time.monotonic,
+        stay: float = SECONDS_TO_STAY,
     ) -> None:
         """Have units of work done by RUNNER; WAKE has an object looked at whose server is reachable again.
 
-        EDITOR gives the last editor of an object, for the audit trail.
+        A run that has nothing to do waits for more for STAY seconds. EDITOR gives the last editor of an object, for
+        the audit trail.
         """
         self._runner = runner
         self._metrics = metrics
         self._wake = wake
         self._editor = editor
         self._clock = clock
+        self._stay = stay
         self.epoch: Mapping[str, Any] | None = None
         """Goes with each unit of work; see work.UnitOfWork."""
         self._lanes: dict[str, _Lane] = {}
-        self._sound = asyncio.Semaphore(settings.max_concurrent_runs)
-        self._doubtful = asyncio.Semaphore(DOUBTFUL_UNITS)
+        self._sound = Places(settings.max_concurrent_runs)
+        self._doubtful = Places(DOUBTFUL_UNITS)
 
     async def converge(
         self,
@@ -129,7 +142,7 @@ class ServerLanes:
         check: bool = False,
     ) -> ObjectResult:
         """Bring one object to its declared state; see work.Lanes."""
-        lane = self._lanes.setdefault(target.lane, _Lane(target.lane))
+        lane = self._lanes.setdefault(target.lane, _Lane(target.lane, self._sound))
         item = Item(str(obj.get("ref") or key.ref), obj)
         if lane.breaker.refuses(self._clock()):
             lane.refused.add(key)
@@ -137,6 +150,7 @@ class ServerLanes:
         future: asyncio.Future[ObjectResult] = asyncio.get_running_loop().create_future()
         pending = Pending(key, target, item, check, priority, future, subject.get())
         lane.pending.append(pending)
+        lane.news.set()
         self._show(lane)
         if lane.task is None:
             # In a context of its own: it works for all objects of the lane, not for the one that came first.
@@ -170,8 +184,8 @@ class ServerLanes:
         """Do unit after unit until nothing waits for the server."""
         try:
             while lane.pending:
-                doubtful = lane.breaker.doubtful(self._clock())
-                async with self._doubtful if doubtful else self._sound:
+                lane.places = self._doubtful if lane.breaker.doubtful(self._clock()) else self._sound
+                async with lane.places:
                     await self._next_unit(lane)
         finally:
             lane.task = None
@@ -237,9 +251,11 @@ class ServerLanes:
         """
         by_ref: dict[str, Pending] = {}
         cancels: asyncio.Queue[str] = asyncio.Queue()
-        run = ""
+        run, count = "", 0
 
         def add(those: list[Pending]) -> UnitOfWork:
+            nonlocal count
+            count += len(those)
             added = {one.item.ref: one for one in those}
             by_ref.update(added)
             lane.working.update(dict.fromkeys(added, cancels))
@@ -264,9 +280,13 @@ class ServerLanes:
             else:
                 logger.error("InternalError: a run gave a result for %s, which it was not asked for", result.ref)
 
-        def more(outcome: Outcome) -> UnitOfWork | None:
+        async def more(outcome: Outcome) -> UnitOfWork | None:
             self._learn(lane, outcome, by_ref.values())
-            gathered = [] if lane.breaker.is_open else self._gathered(lane, but=by_ref)
+            if lane.breaker.is_open:
+                return None
+            gathered = self._gathered(lane, had=by_ref, count=count)
+            if not gathered and await self._something_comes(lane):
+                gathered = self._gathered(lane, had=by_ref, count=count)
             return add(gathered) if gathered else None
 
         failure = RunFailed(Reason.INTERNAL_ERROR, "the run gave no result for this object")
@@ -282,19 +302,27 @@ class ServerLanes:
                 lane.working.pop(ref, None)
         return [one for one in by_ref.values() if not one.future.done()], failure
 
-    def _gathered(self, lane: _Lane, *, but: Mapping[str, Pending]) -> list[Pending]:
-        """Take what waits for the server into a run that has done its work, unless the run is full.
+    def _gathered(self, lane: _Lane, *, had: Mapping[str, Pending], count: int) -> list[Pending]:
+        """Take what waits for the server into a run that has done its work, unless that was enough: COUNT objects.
 
-        Not what the run had before (BUT): a message that cancels it could be meant for either.
+        Not what was cancelled in the run before: that message could be meant for either.
         """
-        waiting = [one for one in lane.pending if one.item.ref not in but]
-        if not waiting or len(but) >= LARGEST_UNIT:
+        waiting = [one for one in lane.pending if _is_over(had.get(one.item.ref))]
+        enough = LARGEST_UNIT if lane.places.waiting else LARGEST_RUN
+        if not waiting or count >= enough:
             return []
-        chosen = choose(waiting, LARGEST_UNIT - len(but))
+        chosen = choose(waiting, min(LARGEST_UNIT, enough - count))
         for one in chosen:
             lane.pending.remove(one)
         self._show(lane)
         return _without_given_up(chosen)
+
+    async def _something_comes(self, lane: _Lane) -> bool:
+        """Wait a moment for more to do; not when there is something for another run, or somebody wants the place."""
+        if lane.pending or lane.places.waiting or not self._stay:
+            return False
+        lane.news.clear()
+        return await lane.places.stay(lane.news, seconds=self._stay)
 
     def _learn(self, lane: _Lane, outcome: Outcome, unit: Iterable[Pending]) -> None:
         """Take what a unit's end tells about the server."""
@@ -329,6 +357,11 @@ def _without_given_up(those: Iterable[Pending]) -> list[Pending]:
         if one.given_up:
             _give(one, _failed(one.item.ref, Reason.CANCELLED, "replaced by a newer change"))
     return [one for one in those if not one.future.done()]
+
+
+def _is_over(former: Pending | None) -> bool:
+    """Whether a run that had this object before, if it had, can have it again."""
+    return former is None or (former.future.done() and not former.given_up)
 
 
 def _give_up(lane: _Lane, pending: Pending) -> None:

@@ -8,7 +8,7 @@ with a verdict from which the queue (queue.py) knows when to look at the key aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
@@ -171,7 +171,7 @@ class Runner(Protocol):
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-        more: Callable[[Outcome], UnitOfWork | None],
+        more: Callable[[Outcome], Awaitable[UnitOfWork | None]],
     ) -> None:
         """Do UNIT; ON_RUN gets the name of the run that does it, ON_RESULT each object's result the moment it is final.
 

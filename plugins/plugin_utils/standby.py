@@ -10,8 +10,9 @@ are those of core.protocol:
     out  done    {documents}                     in  end     {}
 
 Requests of one message are for different servers and are worked on side by side. After `done` there may be more
-work, for what gathered meanwhile, until `end` comes; a ref occurs once in a run. If the other side vanishes, or this
-process loses its parent, what is in work ends between two steps, and the process ends soon after in any case.
+work, for what gathered meanwhile, until `end` comes; a ref that was cancelled does not come again. If the other side
+vanishes, or this process loses its parent, what is in work ends between two steps, and the process ends soon after in
+any case.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,15 @@ class Pool:
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-        more: Callable[[Outcome], UnitOfWork | None],
+        more: Callable[[Outcome], Awaitable[UnitOfWork | None]],
     ) -> None:
         """Do UNIT in a run of its own, and what MORE gives after it. Raises RunFailed."""
         begin = time.monotonic()
         run = self._take()
         if run is None:
             run = await self._prepare()
-        self._refill()
+        if not self._waiting:
+            self._refill()
         on_run(run.name)
         self._metrics.run_seconds.labels("prepare").observe(time.monotonic() - begin)
         begin = time.monotonic()
@@ -92,6 +93,8 @@ class Pool:
         finally:
             self._metrics.run_seconds.labels("work").observe(time.monotonic() - begin)
             self._spawn(self._finish(run))
+            # Only now: preparing runs takes the cores from the work that is waited for.
+            self._refill()
         self._metrics.runs.labels("done").inc()
 
     async def close(self) -> None:

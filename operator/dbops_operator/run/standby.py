@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -83,7 +83,7 @@ class Run:
         *,
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-        more: Callable[[Outcome], UnitOfWork | None],
+        more: Callable[[Outcome], Awaitable[UnitOfWork | None]],
     ) -> None:
         """Do UNIT, and what MORE gives after it, to the end.
 
@@ -98,7 +98,8 @@ class Run:
                 unit = following
                 async with asyncio.timeout(unit.deadline):
                     writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
-                    following = more(await self._results(reader, on_result))
+                    outcome = await self._results(reader, on_result)
+                following = await self._unless_ended(more(outcome))
             writer.write(protocol.encode({"type": "end"}))
             self._complete = True
         except BaseException as error:
@@ -111,6 +112,20 @@ class Run:
             raise
         finally:
             sender.cancel()
+
+    async def _unless_ended(self, more: Awaitable[UnitOfWork | None]) -> UnitOfWork | None:
+        """Wait for MORE to do; nothing comes to a run that ends meanwhile: another one does it."""
+        coming, end = asyncio.ensure_future(more), asyncio.ensure_future(self.ended.wait())
+        either: set[asyncio.Future[Any]] = {coming, end}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                return coming.result()
+            self._log.error("run %s ended while it waited for more to do", self.name)
+            return None
+        finally:
+            coming.cancel()
+            end.cancel()
 
     async def finish(self) -> None:
         """Wait for the process to end, and judge it; a run that hangs at its end is killed."""

@@ -62,7 +62,7 @@ class Work:
         def begin(name: str) -> None:
             self.run = name
 
-        def more(outcome: Outcome) -> UnitOfWork | None:
+        async def more(outcome: Outcome) -> UnitOfWork | None:
             self.outcomes.append(outcome)
             return left.pop(0) if left else None
 

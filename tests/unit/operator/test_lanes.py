@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,7 +13,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, StepResult
 from dbops_operator import breaker
 from dbops_operator.keys import Key
-from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_UNIT, Pending, ServerLanes, choose
+from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_RUN, LARGEST_UNIT, Pending, ServerLanes, choose
 from dbops_operator.logs import Subject, fields, subject
 from dbops_operator.metrics import Metrics
 from dbops_operator.settings import Settings
@@ -35,6 +35,7 @@ class Runs:
         self.units: list[list[str]] = []
         self.runs: list[list[list[str]]] = []
         self.gate: asyncio.Event | None = None
+        self.over = asyncio.Event()
         self.answers: Callable[[UnitOfWork], list[ObjectResult]] | None = None
         self.do: Callable[[UnitOfWork], Outcome] = lambda _: UP
         self.at_work = 0
@@ -51,7 +52,7 @@ class Runs:
         on_run: Callable[[str], None],
         on_result: Callable[[ObjectResult], None],
         cancels: asyncio.Queue[str],
-        more: Callable[[Outcome], UnitOfWork | None],
+        more: Callable[[Outcome], Awaitable[UnitOfWork | None]],
     ) -> None:
         self.at_work += 1
         self.runs.append([])
@@ -60,9 +61,10 @@ class Runs:
         try:
             following: UnitOfWork | None = unit
             while following:
-                following = more(await self._one(following, on_result, cancels, self.runs[-1]))
+                following = await more(await self._one(following, on_result, cancels, self.runs[-1]))
         finally:
             self.at_work -= 1
+            self.over.set()
 
     async def _one(
         self,
@@ -91,7 +93,7 @@ class Runs:
 class Bench:
     """Lanes with a clock of the test's own."""
 
-    def __init__(self, cores: int = 4) -> None:
+    def __init__(self, cores: int = 4, stay: float = 0.0) -> None:
         self.now = 1000.0
         self.runs = Runs()
         self.woken: list[Key] = []
@@ -102,6 +104,7 @@ class Bench:
             wake=lambda key, _: self.woken.append(key),
             editor=lambda key: f"editor-of-{key.name}",
             clock=lambda: self.now,
+            stay=stay,
         )
 
     def converge(
@@ -117,29 +120,93 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_gathers_while_a_lane_is_busy_is_done_by_the_same_run_until_that_is_full() -> None:
-    bench = Bench()
+async def gathered_behind_one(bench: Bench, count: int, *others: ServerTarget) -> None:
+    """Have COUNT objects gather behind one that is at work, and one on each of the OTHERS wait for a place."""
+    # Servers that never answered have places of their own.
+    for target in (TARGET, *others):
+        await bench.converge(user("known"), target)
+    bench.runs.units.clear()
+    bench.runs.runs.clear()
     bench.runs.gate = asyncio.Event()
     first = bench.converge(user("first"))
     await turn()
-    rest = [bench.converge(user(f"u{number}")) for number in range(LARGEST_UNIT + 5)]
+    rest = [bench.converge(user(f"u{number}")) for number in range(count)]
+    rest += [bench.converge(user(f"other-{number}"), target) for number, target in enumerate(others)]
     await turn()
     assert bench.runs.units == [[user("first").ref]]
     bench.runs.gate.set()
     await asyncio.gather(first, *rest)
-    assert [[len(unit) for unit in run] for run in bench.runs.runs] == [[1, LARGEST_UNIT - 1], [6]]
 
 
-async def test_an_object_comes_once_in_a_run_so_that_cancelling_it_is_clear() -> None:
+def sizes(bench: Bench) -> list[list[int]]:
+    return [[len(unit) for unit in run] for run in bench.runs.runs]
+
+
+async def test_what_gathers_while_a_lane_is_busy_is_done_by_the_same_run() -> None:
+    bench = Bench()
+    await gathered_behind_one(bench, LARGEST_UNIT + 5)
+    assert sizes(bench) == [[1, LARGEST_UNIT, 5]]
+
+
+async def test_a_run_that_nobody_waits_for_ends_all_the_same() -> None:
+    bench = Bench()
+    await gathered_behind_one(bench, LARGEST_RUN)
+    assert sizes(bench) == [[1, *[LARGEST_UNIT] * 9, LARGEST_UNIT - 1], [1]]
+
+
+async def test_a_run_ends_after_one_unit_when_another_server_waits_for_its_turn() -> None:
+    bench = Bench(cores=1)
+    await gathered_behind_one(bench, LARGEST_UNIT + 5, ServerTarget(lane="postgres://other:5432", connection={}))
+    assert sizes(bench) == [[1, LARGEST_UNIT - 1], [1], [6]]
+
+
+async def test_what_comes_soon_after_is_done_by_the_same_run() -> None:
+    bench = Bench(stay=60.0)
+    await bench.converge(user("a"))
+    await turn()
+    await bench.converge(user("b"))
+    assert bench.runs.runs == [[[user("a").ref], [user("b").ref]]]
+
+
+async def test_a_run_does_not_stay_in_a_place_that_somebody_waits_for() -> None:
+    bench = Bench(cores=1, stay=60.0)
+    other = ServerTarget(lane="postgres://other:5432", connection={})
+    for target in (TARGET, other) * 3:
+        await asyncio.wait_for(bench.converge(user("a"), target), 5)
+
+
+async def test_a_run_stays_for_a_moment_only() -> None:
+    bench = Bench(stay=0.01)
+    await bench.converge(user("a"))
+    await asyncio.wait_for(bench.runs.over.wait(), 5)
+    await bench.converge(user("b"))
+    assert sizes(bench) == [[1], [1]]
+
+
+async def test_an_object_that_was_cancelled_in_a_run_is_not_in_it_again_so_that_it_is_clear_what_was_meant() -> None:
     bench = Bench()
     bench.runs.gate = asyncio.Event()
-    first = bench.converge(user("a"))
+    cancel = asyncio.Event()
+    first = bench.converge(user("a"), cancel=cancel)
     await turn()
     again, other = bench.converge(user("a")), bench.converge(user("b"))
+    cancel.set()
     await turn()
     bench.runs.gate.set()
     await asyncio.gather(first, again, other)
     assert bench.runs.runs == [[[user("a").ref], [user("b").ref]], [[user("a").ref]]]
+
+
+async def test_an_object_that_is_edited_after_its_turn_does_not_wait_for_the_end_of_the_run() -> None:
+    bench = Bench()
+    bench.runs.gate = asyncio.Event()
+    first = bench.converge(user("a"))
+    await turn()
+    again = bench.converge(user("a"))
+    await turn()
+    bench.runs.gate.set()
+    await asyncio.gather(first, again)
+    assert bench.runs.runs == [[[user("a").ref], [user("a").ref]]]
 
 
 async def test_a_run_that_breaks_later_fails_only_what_it_had_then() -> None:
