@@ -63,6 +63,9 @@ async def leave_former(context: Context, key: Key, going: Sequence[Going], *, wh
 
     The object is as declared where it is now, so it stays Ready; the condition Synced tells.
     """
+    # The store has what the API server said to the last write of ours.
+    if not moved.left_on(context.store.get(key) or {}):
+        return None
     body = await current(context, key)
     for place in moved.left_on(body or {}):
         assert body

@@ -15,7 +15,7 @@ from dbops_operator.api.model import parse
 from dbops_operator.context import Context
 from dbops_operator.keys import Key
 from dbops_operator.reconcile import leaving, on_server, removal, user_secrets
-from dbops_operator.reconcile.common import Body, current, has_finalizer, owner, remove_finalizer
+from dbops_operator.reconcile.common import Body, has_finalizer, owner, remove_finalizer
 from dbops_operator.reconcile.leaving import Going
 from dbops_operator.work import Done, Verdict
 
@@ -73,7 +73,8 @@ async def _drop(context: Context, body: Body) -> Verdict:
 
 async def leave_former(context: Context, body: Body, spec: DatabaseUserSpec) -> Verdict | None:
     """Drop the user from servers that it was on before."""
-    if not moved.left_on((await current(context, Key.of(body))) or {}):
+    # The store has what the API server said to the last write of ours.
+    if not moved.left_on(context.store.get(Key.of(body)) or {}):
         return None
     going = await _going(context, body, spec)
     return await leaving.leave_former(context, Key.of(body), going, what=f"user {spec.username}")
