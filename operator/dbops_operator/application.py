@@ -60,7 +60,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         pool = Pool(settings, metrics)
         stack.push_async_callback(pool.close)
         controller = Controller(store=store, settings=settings, metrics=metrics, reconcilers=RECONCILERS)
-        client.on_write = controller.written
+        client.on_write, client.writing = controller.written, controller.writing
         controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
         stack.push_async_callback(controller.templates.close)
         lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -83,7 +83,7 @@ class Retryable(ApiError):  # noqa: N818
 class Client:
     """The API as the operator uses it. `on_write` is told each body that the server gave back for a write.
 
-    `before_write` may raise an ApiError instead of a write.
+    `writing` is held around a create and a replace. `before_write` may raise an ApiError instead of a write.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -98,6 +98,7 @@ class Client:
         self._rest = RESTClientObject(configuration)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.on_write: Callable[[Body], None] | None = None
+        self.writing: Callable[[Key], AbstractContextManager[None]] = lambda _: nullcontext()
         self.before_write: Callable[[], None] | None = None
 
     async def close(self) -> None:
@@ -154,13 +155,15 @@ class Client:
         """Create an object. Raises AlreadyExists, NamespaceTerminating, NotFound (no such namespace)."""
         key = Key.of(body)
         path = f"{RESOURCES[key.kind].path(key.namespace)}?fieldManager={FIELD_MANAGER}"
-        return await self._write("POST", path, body=body)
+        with self.writing(key):
+            return await self._write("POST", path, body=body)
 
     async def replace(self, body: Mapping[str, Any]) -> Body:
         """Replace an object; its resourceVersion must be in BODY. Raises Conflict if it changed, NotFound."""
         _require_version(body)
-        path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
-        return await self._write("PUT", path, body=body)
+        key = Key.of(body)
+        with self.writing(key):
+            return await self._write("PUT", f"{path_of(key)}?fieldManager={FIELD_MANAGER}", body=body)
 
     async def delete(self, key: Key, *, uid: str | None = None, resource_version: str | None = None) -> None:
         """Delete an object, only if it still has this UID and RESOURCE_VERSION. Raises Conflict, NotFound."""

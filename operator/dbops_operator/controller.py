@@ -8,11 +8,13 @@ comes meanwhile sets its `cancel`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -39,6 +41,14 @@ _NOTABLE = (
     | Change.RECREATED
 )  # fmt: skip
 _in_work: contextvars.ContextVar[Key | None] = contextvars.ContextVar("key_in_work", default=None)
+
+
+@dataclass
+class _KeptBack:
+    """What the watch said of an object while we wrote it, and the resourceVersion that our write gave it."""
+
+    change: Change = Change.NONE
+    version: str = ""
 
 
 class Controller:
@@ -73,6 +83,7 @@ class Controller:
         self._tasks: set[asyncio.Task[None]] = set()
         self._needed_by: defaultdict[Key, set[Key]] = defaultdict(set)
         self._needs: dict[Key, set[Key]] = {}
+        self._kept_back: dict[Key, _KeptBack] = {}
 
     def seen(self, event: str, body: dict[str, Any]) -> None:
         """Take an event of a watch of our own kinds."""
@@ -80,10 +91,27 @@ class Controller:
         change = self._store.remove(key) if event == "DELETED" else self._store.put(body)
         self.changed([(key, change)])
 
+    @contextlib.contextmanager
+    def writing(self, key: Key) -> Iterator[None]:
+        """Keep back what a watch says of KEY while it is written: its echo may be faster than the answer."""
+        if key.kind not in REFERRED_KINDS or key in self._kept_back:
+            yield
+            return
+        self._kept_back[key] = kept_back = _KeptBack()
+        try:
+            yield
+        finally:
+            del self._kept_back[key]
+            seen = self._store.get(key)
+            only_ours = seen is not None and seen["metadata"].get("resourceVersion") == kept_back.version
+            self._wake_dependants(key, kept_back.change, but=_in_work.get() if only_ours else None)
+
     def written(self, body: Body) -> None:
         """Take what the API server gave back for a write of ours; the watch's echo of it is then no news."""
         key = Key.of(body)
         if key.kind in REFERRED_KINDS:
+            if key in self._kept_back:
+                self._kept_back[key].version = body["metadata"]["resourceVersion"]
             # Only metadata is kept, and who wrote it knows of it already.
             body = {name: body[name] for name in ("apiVersion", "kind", "metadata")}
             self._wake_dependants(key, self._store.put(body), but=_in_work.get())
@@ -97,7 +125,10 @@ class Controller:
                 continue
             if key.kind in OWN_KINDS:
                 self._object_changed(key, change)
-            self._wake_dependants(key, change)
+            if key in self._kept_back:
+                self._kept_back[key].change |= change
+            else:
+                self._wake_dependants(key, change)
 
     def wake(self, key: Key, priority: Priority) -> None:
         """Have a key looked at."""

@@ -159,6 +159,39 @@ async def test_a_dependency_that_is_not_named_any_more_wakes_nobody(bench: Bench
     assert bench.taken() == [(MAIN, Priority.CHANGE)]
 
 
+SECRET = Key("Secret", "team", "app-credentials")
+
+
+@pytest.mark.parametrize(("latest", "looks"), [(5, 1), (6, 2)])
+async def test_the_echo_of_a_write_that_is_faster_than_its_answer_is_no_news(
+    bench: Bench, latest: int, looks: int
+) -> None:
+    other = Key("DatabaseUser", "team", "other")
+    written = asyncio.Event()
+
+    async def write(context: Context, key: Key) -> Verdict:
+        context.depends(SECRET)
+        if key == APP and not written.is_set():
+            with bench.controller.writing(SECRET):
+                # What others edit at that moment is news, whenever it is seen.
+                for version in range(5, latest + 1):
+                    bench.controller.changed([(SECRET, bench.controller._store.put(body(SECRET, version)))])
+                await bench.turn()
+                bench.controller.written(body(SECRET, 5) | {"apiVersion": "v1"})
+            written.set()
+        return Wait(Reason.DEPENDENCY_NOT_READY)
+
+    bench.do = write
+    await bench.see(body(other))
+    bench.taken()
+    await bench.see(body(APP))
+    await written.wait()
+    await bench.turn()
+    calls = [key for key, _ in bench.taken()]
+    assert calls.count(APP) == looks
+    assert calls.count(other) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
