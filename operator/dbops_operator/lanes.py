@@ -336,6 +336,8 @@ class ServerLanes:
         elif server.get("reason") in UNREACHABLE:
             lane.refused.update(one.key for one in unit)
             lane.breaker.missed(self._clock(), str(server.get("message")))
+        # Now, not when the run ends: it may go on for as long as there is work.
+        self._metrics.lane_open.labels(lane.name).set(lane.breaker.is_open)
 
     def _show(self, lane: _Lane) -> None:
         self._metrics.lane_pending.labels(lane.name).set(len(lane.pending))
