@@ -311,7 +311,7 @@ def test_columns_are_shown(api: Api, kind: Kind[Any, Any]) -> None:
     assert [title.strip() for title in header.split("  ") if title.strip()] == ["NAME", *titles]
     assert row.startswith(api.name)
     wide = api.cluster.kubectl(*get, "--output", "wide").splitlines()[0]
-    assert wide.split()[-2:] == ["READY", "REASON"]
+    assert wide.split()[-3:] == ["READY", "REASON", "MESSAGE"]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
