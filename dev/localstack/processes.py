@@ -119,7 +119,8 @@ class Server:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the server; a server that has ended gets none."""
         if self.running():
-            os.kill(self.pid, number)
+            # It may have ended all the same, while its supervisor clears up after it.
+            _send_all([self.pid], number)
 
     def pause(self) -> None:
         """Stop the server and its children without ending them: they hold their connections and answer nothing."""
