@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connection options in, the backup engine of that server out; called by backup/worker.py.
+
+An engine and its driver are imported here and not before, so that a run needs only the driver of its own server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import BackupEngine
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
+
+
+def open_engine(options: Mapping[str, Any]) -> AbstractContextManager[BackupEngine]:
+    """Give the engine that checked OPTIONS (core.argument_specs.CONNECTION) name. Raises DbopsError."""
+    raise DbopsError(Reason.UNSUPPORTED, f"backups of {options['engine']} are not there yet", field="engine")
