@@ -6,10 +6,12 @@ of its own and put a one-time nonce beside it. Work and its secrets come through
 are those of core.protocol:
 
     out  hello   {protocol, nonce, pid}          in  work    {requests: [request of core.converge, ...]}
-    out  object  {request, result}               in  cancel  {request, ref}
-    out  done    {documents}                     in  end     {}
+    out  alive   {}                              in  cancel  {request, ref}
+    out  object  {request, result}               in  end     {}
+    out  done    {documents}
 
-Requests of one message are for different servers and are worked on side by side. After `done` there may be more
+Requests of one message are for different servers and are worked on side by side; until they are done `alive` comes
+every second, so that a run that is slow is told from one that hangs. After `done` there may be more
 work, for what gathered meanwhile, until `end` comes; a ref that was cancelled does not come again. If the other side
 vanishes, or this process loses its parent, what is in work ends between two steps, and the process ends soon after in
 any case.
@@ -137,7 +139,10 @@ class _Peer:
         decoder = protocol.Decoder()
         while os.getppid() == parent:
             readable, _ignored, _ignored = select.select([self._connection], [], [], _SECONDS_BETWEEN_LOOKS)
-            if readable:
+            if not readable:
+                if self._at_work:
+                    self.send({"type": "alive"})
+            else:
                 data = self._connection.recv(1 << 16)
                 if not data:
                     return

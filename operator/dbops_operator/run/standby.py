@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 PLAYBOOK = "dbprovision.dbops.converge"
 SECONDS_TO_GET_READY = 60.0
 SECONDS_TO_END = 20.0
+SECONDS_OF_SILENCE = 30
+"""How long a run may give no sign of life while it is at work; it gives one every second."""
 _HELLO_SECONDS = 5.0
 _SECONDS_BETWEEN_KILLS = 0.05
 
@@ -87,7 +89,7 @@ class Run:
     ) -> None:
         """Do UNIT, and what MORE gives after it, to the end.
 
-        Raises RunFailed when the run breaks; it is killed after a unit's deadline.
+        Raises RunFailed when the run breaks; it is killed when it hangs, and after a unit's deadline.
         """
         self.usable = False
         reader, writer = await self._peer
@@ -192,7 +194,7 @@ class Run:
 
     async def _results(self, reader: asyncio.StreamReader, on_result: Callable[[ObjectResult], None]) -> Outcome:
         while True:
-            message = await protocol.read(reader)
+            message = await self._next_message(reader)
             if message is None:
                 raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name} ended before its work was done")
             if message["type"] == "object":
@@ -201,6 +203,20 @@ class Run:
                 documents, outcome = _done(message)
                 self._said += documents
                 return outcome
+
+    async def _next_message(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
+        """Wait for a message; None when the run is gone. Raises RunFailed when it hangs."""
+        reading = asyncio.ensure_future(protocol.read(reader))
+        try:
+            # Second by second: where this process stands still itself, the run is not silent for longer than one.
+            for _ in range(SECONDS_OF_SILENCE):
+                await asyncio.wait({reading}, timeout=1.0)
+                if reading.done():
+                    return reading.result()
+        finally:
+            reading.cancel()
+        text = f"run {self.name} gave no sign of life for {SECONDS_OF_SILENCE} s and was ended"
+        raise RunFailed(Reason.TIMEOUT, text)
 
     async def _forward(self, cancels: asyncio.Queue[str], writer: asyncio.StreamWriter) -> None:
         while True:

@@ -52,6 +52,7 @@ class Standby:
         self._connection.settimeout(60)
         self._decoder = protocol.Decoder()
         self._received: list[Message] = []
+        self.signs_of_life = 0
         self.hello = self.receive()
 
     def __enter__(self) -> Self:
@@ -83,12 +84,16 @@ class Standby:
         wait_until(lambda: unread() == 0, what="the run reads what was sent")
 
     def receive(self) -> Message:
-        """Give the next message. Raises EOFError when the run is gone."""
+        """Give the next message but for signs of life, which are counted. Raises EOFError when the run is gone."""
         while not self._received:
             data = self._connection.recv(1 << 16)
             if not data:
                 raise EOFError
-            self._received += self._decoder.feed(data)
+            for message in self._decoder.feed(data):
+                if message["type"] == "alive":
+                    self.signs_of_life += 1
+                else:
+                    self._received.append(message)
         return self._received.pop(0)
 
     def until_done(self) -> tuple[list[Message], Message]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +29,7 @@ from localstack.postgresql_binaries import embedded
 
 _KNOCK = """
 import json, os, socket, sys
-frame = json.dumps({"type": "hello", "protocol": 2, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
+frame = json.dumps({"type": "hello", "protocol": 3, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
 with socket.socket(socket.AF_UNIX) as door:
     door.connect(sys.argv[1])
     door.sendall(len(frame).to_bytes(4, "big") + frame)
@@ -181,8 +183,8 @@ async def test_only_the_runs_own_process_is_let_in(waiting: Run, pool: Pool) -> 
 
 
 async def test_a_collection_of_another_version_is_told_at_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "VERSION", 3)
-    with pytest.raises(RunNotStarted, match="speaks version 2 of the protocol, not 3"):
+    monkeypatch.setattr(protocol, "VERSION", 4)
+    with pytest.raises(RunNotStarted, match="speaks version 3 of the protocol, not 4"):
         await asyncio.wait_for(pool._prepare(), standby.SECONDS_TO_GET_READY / 2)
 
 
@@ -199,6 +201,37 @@ async def test_a_unit_that_takes_too_long_is_ended_with_all_its_processes(pool: 
             await Work(pool).do(unit(server.admin, "app", deadline=1))
     assert caught.value.reason is Reason.TIMEOUT
     assert processes.of_run(pool._folder.path) == []
+
+
+async def test_a_run_that_hangs_is_ended_long_before_its_deadline(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standby, "SECONDS_OF_SILENCE", 3)
+    with PostgreSQLServer(embedded()) as server:
+        server.pause()
+        work = asyncio.create_task(Work(pool).do(unit(server.admin, "app")))
+        await until(lambda: any(not run.usable for run in pool._running))
+        for pid in processes.of_run(pool._folder.path):
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(RunFailed, match="gave no sign of life for 3 s and was ended") as caught:
+            await asyncio.wait_for(work, 20)
+    assert caught.value.reason is Reason.TIMEOUT
+    assert processes.of_run(pool._folder.path) == []
+
+
+async def test_a_run_that_is_slow_is_let_live_and_so_is_one_whose_operator_was_stopped(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "SECONDS_OF_SILENCE", 3)
+    with PostgreSQLServer(embedded()) as server:
+        server.pause()
+        slow = Work(pool)
+        work = asyncio.create_task(slow.do(unit(server.admin, "app")))
+        await until(lambda: any(not run.usable for run in pool._running))
+        # Longer than silence may last: all of this process stands still, then the server goes on hanging.
+        time.sleep(4)  # noqa: ASYNC251
+        await asyncio.sleep(4)
+        server.resume()
+        await asyncio.wait_for(work, 20)
+    assert [(one.ref, one.failed) for one in slow.results] == [("app", False)]
 
 
 async def test_a_run_whose_processes_are_killed_fails_its_unit(pool: Pool) -> None:
