@@ -41,8 +41,10 @@ SECONDS_TO_STAY = 1.0
 DOUBTFUL_UNITS = 2
 """How many units for servers that did not answer lately are in work at a time."""
 NEXT_PROBE = 15.0
-DEADLINE = 180.0
-DEADLINE_PER_OBJECT = 3.0
+PATIENCE = 60.0
+"""Seconds that a run may take for one object, beside two statements that take as long as they may."""
+STATEMENT_SECONDS = 60.0
+"""How long that is where the instance does not say (core/argument_specs.py of the collection)."""
 UNREACHABLE = (Reason.CONNECTION_FAILED.value, Reason.TIMEOUT.value)
 _numbers = itertools.count()
 
@@ -348,7 +350,7 @@ def _unit_of_work(those: Sequence[Pending], epoch: Mapping[str, Any] | None) -> 
         target=those[0].target,
         items=[one.item for one in those],
         check=those[0].check,
-        deadline=DEADLINE + DEADLINE_PER_OBJECT * len(those),
+        patience=PATIENCE + 2 * (those[0].target.connection.get("statement_timeout") or STATEMENT_SECONDS),
         epoch=epoch,
     )
 

@@ -132,8 +132,8 @@ class UnitOfWork:
     target: ServerTarget
     items: Sequence[Item]
     check: bool
-    deadline: float
-    """Seconds after which the run is killed."""
+    patience: float
+    """Seconds without an object's result after which the run is killed."""
     epoch: Mapping[str, Any] | None = None
     """Under which the operator leads, where several of them may."""
 

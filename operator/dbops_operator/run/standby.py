@@ -89,7 +89,7 @@ class Run:
     ) -> None:
         """Do UNIT, and what MORE gives after it, to the end.
 
-        Raises RunFailed when the run breaks; it is killed when it hangs, and after a unit's deadline.
+        Raises RunFailed when the run breaks; it is killed when it hangs, and when patience with an object ends.
         """
         self.usable = False
         reader, writer = await self._peer
@@ -98,16 +98,15 @@ class Run:
             following: UnitOfWork | None = unit
             while following:
                 unit = following
-                async with asyncio.timeout(unit.deadline):
-                    writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
-                    outcome = await self._results(reader, on_result)
+                writer.write(protocol.encode({"type": "work", "requests": [unit.request()]}))
+                outcome = await self._with_patience(unit.patience, reader, on_result)
                 following = await self._unless_ended(more(outcome))
             writer.write(protocol.encode({"type": "end"}))
             self._complete = True
         except BaseException as error:
             await self.kill()
             if isinstance(error, TimeoutError):
-                text = f"run {self.name} took longer than {unit.deadline:.0f} s and was ended"
+                text = f"run {self.name} took longer than {unit.patience:.0f} s for an object and was ended"
                 raise RunFailed(Reason.TIMEOUT, text) from error
             if isinstance(error, protocol.ProtocolError):
                 raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name}: {error}") from error
@@ -191,6 +190,18 @@ class Run:
 
     def _is_ours(self, pid: int) -> bool:
         return processes.belongs(pid, folder=self.folder.path, ancestor=os.getpid())
+
+    async def _with_patience(
+        self, seconds: float, reader: asyncio.StreamReader, on_result: Callable[[ObjectResult], None]
+    ) -> Outcome:
+        """Take results to the end of a unit. Raises TimeoutError when none comes for so many SECONDS."""
+        async with asyncio.timeout(seconds) as limit:
+
+            def take(result: ObjectResult) -> None:
+                limit.reschedule(self._loop.time() + seconds)
+                on_result(result)
+
+            return await self._results(reader, take)
 
     async def _results(self, reader: asyncio.StreamReader, on_result: Callable[[ObjectResult], None]) -> Outcome:
         while True:

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import VERSION, ObjectResult
 from dbops_operator.metrics import Metrics
 from dbops_operator.run import processes, protocol, standby
 from dbops_operator.run.pool import Pool
@@ -41,10 +41,10 @@ with socket.socket(socket.AF_UNIX) as door:
 """
 
 
-def unit(login: Login, *names: str, deadline: float = 60) -> UnitOfWork:
+def unit(login: Login, *names: str, patience: float = 60) -> UnitOfWork:
     target = ServerTarget(f"postgres://{login.host}:{login.port}", login.options())
     items = [Item(name, {"kind": "database_user", "name": name, "password": f"secret-of-{name}"}) for name in names]
-    return UnitOfWork(target, items, check=False, deadline=deadline)
+    return UnitOfWork(target, items, check=False, patience=patience)
 
 
 class Work:
@@ -198,12 +198,26 @@ async def test_a_unit_that_takes_too_long_is_ended_with_all_its_processes(pool: 
     with PostgreSQLServer(embedded()) as server:
         server.pause()
         with pytest.raises(RunFailed) as caught:
-            await Work(pool).do(unit(server.admin, "app", deadline=1))
+            await Work(pool).do(unit(server.admin, "app", patience=1))
     assert caught.value.reason is Reason.TIMEOUT
     assert processes.of_run(pool._folder.path) == []
 
 
-async def test_a_run_that_hangs_is_ended_long_before_its_deadline(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_patience_is_for_one_object(pool: Pool) -> None:
+    run = Run(pool._folder.new_run())
+    reader, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+    end = {"type": "done", "documents": [{"version": VERSION, "server": {"reachable": True}}]}
+    given = [{"type": "object", "request": 0, "result": ObjectResult(ref).to_dict()} for ref in "abc"]
+    for number, message in enumerate([*given, end], start=1):
+        loop.call_later(0.5 * number, reader.feed_data, protocol.encode(message))
+    results: list[ObjectResult] = []
+    outcome = await run._with_patience(1, reader, results.append)
+    assert ([one.ref for one in results], outcome.server) == (["a", "b", "c"], {"reachable": True})
+    with pytest.raises(TimeoutError):
+        await run._with_patience(1, reader, results.append)
+
+
+async def test_a_run_that_hangs_is_ended_long_before_patience_ends(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby, "SECONDS_OF_SILENCE", 3)
     with PostgreSQLServer(embedded()) as server:
         server.pause()

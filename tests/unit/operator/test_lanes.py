@@ -9,11 +9,20 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult, StepResult
 from dbops_operator import breaker
 from dbops_operator.keys import Key
-from dbops_operator.lanes import DOUBTFUL_UNITS, LARGEST_RUN, LARGEST_UNIT, Pending, ServerLanes, choose
+from dbops_operator.lanes import (
+    DOUBTFUL_UNITS,
+    LARGEST_RUN,
+    LARGEST_UNIT,
+    STATEMENT_SECONDS,
+    Pending,
+    ServerLanes,
+    choose,
+)
 from dbops_operator.logs import Subject, fields, subject
 from dbops_operator.metrics import Metrics
 from dbops_operator.settings import Settings
@@ -377,6 +386,25 @@ async def test_at_most_as_many_runs_as_allowed_are_at_work() -> None:
     bench.runs.gate.set()
     await asyncio.gather(*work)
     assert bench.runs.most_at_work == 2
+
+
+@pytest.mark.parametrize(("statement", "patience"), [({}, 180), ({"statement_timeout": 600}, 1260)])
+async def test_patience_grows_with_the_time_that_statements_may_take(
+    statement: dict[str, int], patience: float
+) -> None:
+    bench, given = Bench(), list[float]()
+
+    def do(unit: UnitOfWork) -> Outcome:
+        given.append(unit.patience)
+        return UP
+
+    bench.runs.do = do
+    await bench.converge(user("app"), ServerTarget(TARGET.lane, {**TARGET.connection, **statement}))
+    assert given == [patience]
+
+
+def test_the_time_of_a_statement_is_the_collections() -> None:
+    assert argument_specs.CONNECTION["statement_timeout"]["default"] == STATEMENT_SECONDS
 
 
 async def test_a_cancelled_object_that_waits_is_taken_off_the_list() -> None:
