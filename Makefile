@@ -98,10 +98,11 @@ faults: build-stack setup ## Crashes, lost servers and races
 collection: setup ## Build the collection, install the tarball into an empty path, run a playbook with it
 	$(PYTEST) tests/collection --junitxml=$(JUNIT)/collection.xml $(ARGS)
 
-# What shares servers and mostly waits for them runs in two processes, whole files in each; what watches an operator
-# at work has the machine to itself.
-SIDE_BY_SIDE := tests/unit tests/integration tests/collection --numprocesses=2 --dist=loadfile
-ONE_BY_ONE := tests/e2e tests/faults
+# What mostly waits for servers runs in two processes, whole files in each; what watches an operator's times and
+# breaks things has the machine to itself.
+SIDE_BY_SIDE := tests/unit tests/integration tests/collection tests/e2e/api tests/e2e/reconcile tests/e2e/examples \
+    --numprocesses=2 --dist=loadfile
+ONE_BY_ONE := tests/e2e/localstack tests/e2e/operator tests/faults
 
 .PHONY: test
 test: build-stack lint types ## Everything that must be green before a change is done
