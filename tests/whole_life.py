@@ -112,11 +112,18 @@ class Life:
             self.one("DatabaseRestore", "found", restore, labels=_ELSEWHERE),
             self.one(
                 "DatabaseBackupSchedule", "own",
-                {"schedule": "0 3 * * *", "template": {"spec": backup}, "deletionProtection": False},
+                {"schedule": "* * * * *", "template": {"spec": backup}, "deletionProtection": False},
             ),
         )  # fmt: skip
         for kind in ("databasebackup", "databaserestore", "databasebackupschedule"):
             wait_until(lambda kind=kind: objects.condition(self._get(kind, "own")), what=f"{kind} says something")
+        wait_until(self._scheduled, what="a minute begins, and a backup is made", timeout=70)
+        paused = {"spec": {"paused": True}}
+        objects.patch(self.cluster, "databasebackupschedule", self.namespace, "own", paused)
+
+    def _scheduled(self) -> bool:
+        schedule = self._get("databasebackupschedule", "own") or {}
+        return bool(schedule.get("status", {}).get("lastBackup"))
 
     def end_namespaced(self) -> None:
         """Delete a grant and a role by themselves, and the rest in a confirmed cascade."""

@@ -219,6 +219,15 @@ class Client:
         path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
         return await self._write("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
+    async def patch_owners(self, body: Mapping[str, Any], references: Sequence[Mapping[str, Any]]) -> Body:
+        """Set `metadata.ownerReferences` of the object that BODY shows. Raises Conflict if it changed, NotFound."""
+        _require_version(body)
+        patch = {
+            "metadata": {"resourceVersion": body["metadata"]["resourceVersion"], "ownerReferences": list(references)}
+        }
+        path = f"{path_of(Key.of(body))}?fieldManager={FIELD_MANAGER}"
+        return await self._write("PATCH", path, body=patch, content_type="application/merge-patch+json")
+
     async def _json_patch(self, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
         path = f"{path_of(key)}?fieldManager={FIELD_MANAGER}"
         try:

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 _LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG_DURATIONS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _DURATIONS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 # (kind, namespace, name) of the object whose series they are.
 _OF_OBJECT = {
@@ -25,6 +26,9 @@ _OF_OBJECT = {
     "ClusterDatabaseRole": ("role", "role_info"),
     "DatabaseGrant": ("grant", "grant_info"),
     "ClusterDatabaseGrant": ("grant", "grant_info"),
+    "DatabaseBackup": ("backup", "backup_info"),
+    "DatabaseBackupSchedule": ("schedule", "schedule_info"),
+    "DatabaseRestore": ("restore", "restore_info"),
 }
 # What the namespace of an object without one is called: that of roles and grants is empty.
 CLUSTER = "_cluster"
@@ -62,7 +66,10 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._define_published()
+        self._define_backups()
         self._define_own()
+        # Which database a schedule is of, by namespace and name: its series has no other name.
+        self._scheduled: dict[tuple[str, str], str] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -137,6 +144,36 @@ class Metrics:
             "controller_runtime_reconcile_time_seconds", "Duration of a look at an object", _DURATIONS, "controller"
         )
 
+    def _define_backups(self) -> None:
+        operation, database = ("engine", "status", "namespace"), ("database", "engine", "namespace")
+        self.backup_operations = self._counter("dbops_backup_operations_total", "Backups that ended", *operation)
+        self.backup_duration = self._histogram(
+            "dbops_backup_duration_seconds", "Duration of backups", _LONG_DURATIONS, "engine", "namespace"
+        )
+        self.backup_size = self._gauge("dbops_backup_size_bytes", "Stored size of the last backup", *database)
+        self.backup_success = self._gauge(
+            "dbops_backup_last_success_timestamp_seconds", "When the last good backup ended", *database
+        )
+        self.restore_operations = self._counter("dbops_restore_operations_total", "Restores that ended", *operation)
+        self.restore_duration = self._histogram(
+            "dbops_restore_duration_seconds", "Duration of restores", _LONG_DURATIONS, "engine", "namespace"
+        )
+        self.scheduled_backups = self._counter(
+            "dbops_scheduled_backups_total", "Backups that a schedule had made", "status", "namespace"
+        )
+        self.schedule_next = self._gauge(
+            "dbops_schedule_next_backup_timestamp_seconds", "When the next backup is due", "database", "namespace"
+        )
+        self.backup_info = self._gauge(
+            "dbops_backup_info", "Always 1", "backup", "namespace", "database_ref", "storage_type", "phase"
+        )
+        self.schedule_info = self._gauge(
+            "dbops_schedule_info", "Always 1", "schedule", "namespace", "database_ref", "cron", "paused"
+        )
+        self.restore_info = self._gauge(
+            "dbops_restore_info", "Always 1", "restore", "namespace", "backup_ref", "target_instance", "phase"
+        )
+
     def _define_own(self) -> None:
         self.leading = self._gauge("leader_election_master_status", "1 while this one holds the Lease", "name")
         self.queue_depth = self._gauge("dbops_queue_depth", "Keys that wait to be looked at", "priority")
@@ -167,6 +204,15 @@ class Metrics:
         remove_series(gauge, {first: labels[first], "namespace": namespace})
         gauge.labels(**labels).set(1)
 
+    def next_backup(self, namespace: str, schedule: str, database: str, at: float | None) -> None:
+        """Tell when a schedule's next backup of a database is due (seconds since 1970); None: there is none."""
+        former = self._scheduled.pop((namespace, schedule), None)
+        if former not in (None, database) or at is None:
+            remove_series(self.schedule_next, {"database": former or database, "namespace": namespace})
+        if at is not None:
+            self._scheduled[namespace, schedule] = database
+            self.schedule_next.labels(database, namespace).set(at)
+
     def forget(self, kind: str, namespace: str, name: str) -> None:
         """Drop all series of an object that is gone."""
         remove_series(self.drift_detected, {"resource_type": kind, "namespace": namespace, "name": name})
@@ -180,7 +226,10 @@ class Metrics:
                 remove_series(metric, labels)
             remove_series(self.instance_checked, labels)
         if label == "database":
-            remove_series(self.database_size, labels)
+            for metric in (self.database_size, self.backup_size, self.backup_success):
+                remove_series(metric, labels)
+        if label == "schedule":
+            self.next_backup(namespace, name, "", None)
 
 
 def remove_series(metric: Counter | Gauge | Histogram, labels: Mapping[str, str]) -> None:

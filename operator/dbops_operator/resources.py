@@ -15,6 +15,8 @@ GROUP = "dbops.dbprovision.io"
 VERSION = "v1alpha1"
 FIELD_MANAGER = "dbops-operator"
 """Under which the operator writes."""
+SCHEDULE_LABEL = f"{GROUP}/schedule"
+"""On a backup: the schedule that made it."""
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 

@@ -109,11 +109,14 @@ class Settings:
         return not self.namespaces or namespace in self.namespaces
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def parse_duration(text: str) -> float:
-    """Read a duration as Go prints it (`8h`, `1h30m`, `90s`, `0`) into seconds. Raises ValueError."""
+    """Read a duration as Go prints it (`8h`, `1h30m`, `90s`, `0`), or in days and weeks, into seconds.
+
+    Raises ValueError.
+    """
     total, number = 0.0, ""
     rest = text.strip()
     if rest == "0":
@@ -124,7 +127,7 @@ def parse_duration(text: str) -> float:
         if rest[0].isdigit() or rest[0] == ".":
             number, rest = number + rest[0], rest[1:]
             continue
-        unit = next((unit for unit in ("ms", "s", "m", "h", "d") if rest.startswith(unit)), None)
+        unit = next((unit for unit in _UNITS if rest.startswith(unit)), None)
         if unit is None or not number:
             break
         total, number, rest = total + float(number) * _UNITS[unit], "", rest[len(unit) :]

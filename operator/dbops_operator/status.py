@@ -21,6 +21,7 @@ MESSAGE_BYTES = 1000
 """Conditions and messages stay under 1 KiB."""
 RECONCILE_SUCCESS = "ReconcileSuccess"
 _FIRST = ("Ready", "Complete", "Failed", "Stalled", "Reconciling")
+_WITHOUT_RECONCILE_ID = ("DatabaseBackup", "DatabaseBackupSchedule", "DatabaseRestore")
 # Times that say when something was found: they move only with what they belong to.
 _FRESHNESS = ("lastCheckedAt", "lastReconcileTime")
 # What moves all the time is written along with something else only.
@@ -55,8 +56,10 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def build(previous: Mapping[str, Any], report: Report, *, generation: int, moment: str) -> dict[str, Any]:
-    """Give the status that follows the PREVIOUS one at MOMENT."""
+def build(
+    previous: Mapping[str, Any], report: Report, *, generation: int, moment: str, names_reconciles: bool = True
+) -> dict[str, Any]:
+    """Give the status that follows the PREVIOUS one at MOMENT. Kinds that happen once do not name reconciles."""
     made: dict[str, Any] = {name: value for name, value in previous.items() if name != "conditions"}
     for name, value in report.fields.items():
         if value is None:
@@ -70,7 +73,7 @@ def build(previous: Mapping[str, Any], report: Report, *, generation: int, momen
         "conditions": _conditions(previous, report.conditions, generation=generation, moment=moment),
     }
     ready = any(one.type == "Ready" and one.status == "True" for one in report.conditions)
-    if report.changed or (ready and not previous.get("reconcileID")):
+    if names_reconciles and (report.changed or (ready and not previous.get("reconcileID"))):
         made["reconcileID"] = logs.reconcile_id()
         made["lastReconcileTime"] = moment
     return made
@@ -140,7 +143,13 @@ async def write(context: Context, body: dict[str, Any], report: Report) -> dict[
     Raises client.Conflict when the object changed meanwhile, and client.NotFound when it is gone.
     """
     previous = body.get("status") or {}
-    new = build(previous, report, generation=body["metadata"]["generation"], moment=now())
+    new = build(
+        previous,
+        report,
+        generation=body["metadata"]["generation"],
+        moment=now(),
+        names_reconciles=body["kind"] not in _WITHOUT_RECONCILE_ID,
+    )
     if says_the_same(previous, new):
         return body
     return await context.api.apply_status({**body, "status": new})

@@ -16,7 +16,7 @@ from typing import Any
 
 from dbops_operator.audit import last_editor
 from dbops_operator.keys import Key
-from dbops_operator.resources import FIELD_MANAGER, OWN_KINDS
+from dbops_operator.resources import FIELD_MANAGER, OWN_KINDS, SCHEDULE_LABEL
 
 Body = Mapping[str, Any]
 # A name of its own, since `list` in the class below is a method.
@@ -24,7 +24,7 @@ Bodies = list[Body]
 
 
 Named = tuple[str, str]
-"""What it is on a server, `role` or `database`, and its name there."""
+"""What is named, `role` or `database` and its name on a server, or `schedule` and its namespace and name."""
 
 
 class Change(IntFlag):
@@ -82,7 +82,7 @@ class Store:
         return [body for key, body in bodies.items() if namespace is None or key.namespace == namespace]
 
     def naming(self, thing: str, name: str) -> Bodies:
-        """Objects that name a THING of a server (`role`, `database`): as owner, as a role to join, in a grant."""
+        """Objects that name a THING of a server (`role`, `database`), or a `schedule` that made them: see Named."""
         return [self._kinds[key.kind][key] for key in self._naming.get((thing, name), ())]
 
     def keys(self, kind: str) -> Iterator[Key]:
@@ -186,6 +186,9 @@ _NAMING = frozenset(
 
 
 def _named(body: Body) -> frozenset[Named]:
+    if body["kind"] == "DatabaseBackup":
+        label = (body["metadata"].get("labels") or {}).get(SCHEDULE_LABEL)
+        return frozenset({("schedule", f"{body['metadata']['namespace']}/{label}")} if label else ())
     if body["kind"] not in _NAMING:
         return frozenset()
     spec = body.get("spec") or {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Gauge
@@ -76,15 +77,26 @@ def database_size(context: Context, body: Body, server: Server, size: int) -> No
     ).set(size)
 
 
+def scheduled(context: Context, body: Body, *, worked: bool) -> None:
+    """Note that a schedule had a backup made, or could not."""
+    context.metrics.scheduled_backups.labels(_status(worked), body["metadata"]["namespace"]).inc()
+
+
+def next_backup(context: Context, body: Body, at: datetime | None) -> None:
+    """Note when a schedule's next backup is due."""
+    metadata, database = body["metadata"], body["spec"]["template"]["spec"]["databaseRef"]["name"]
+    context.metrics.next_backup(metadata["namespace"], metadata["name"], database, at.timestamp() if at else None)
+
+
 def information(context: Context, body: Body | None) -> None:
     """Set the info series of an object from its last sight."""
     if body is None or body["kind"] not in _INFORMATION:
         return
     gauge, labels = _INFORMATION[body["kind"]](context.metrics, body)
     own, *others = labels.items()
-    phase = (body.get("status") or {}).get("phase", "Pending")
+    phase = {} if "paused" in labels else {"phase": (body.get("status") or {}).get("phase", "Pending")}
     namespace = body["metadata"].get("namespace") or (CLUSTER if own[0] == "instance" else "")
-    context.metrics.info(gauge, **dict([own]), namespace=namespace, **dict(others), phase=phase)
+    context.metrics.info(gauge, **dict([own]), namespace=namespace, **dict(others), **phase)
 
 
 def _instance(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
@@ -127,6 +139,31 @@ def _grant(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
     }
 
 
+def _backup(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    spec = body["spec"]
+    own = {"backup": body["metadata"]["name"], "database_ref": spec["databaseRef"]["name"]}
+    return metrics.backup_info, {**own, "storage_type": spec["storage"]["type"]}
+
+
+def _schedule(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    spec = body["spec"]
+    return metrics.schedule_info, {
+        "schedule": body["metadata"]["name"],
+        "database_ref": spec["template"]["spec"]["databaseRef"]["name"],
+        "cron": spec["schedule"],
+        "paused": str(bool(spec.get("paused"))).lower(),
+    }
+
+
+def _restore(metrics: Metrics, body: Body) -> tuple[Gauge, dict[str, str]]:
+    spec, told = body["spec"], (body.get("status") or {}).get("restore") or {}
+    return metrics.restore_info, {
+        "restore": body["metadata"]["name"],
+        "backup_ref": (spec.get("backupRef") or {}).get("name", ""),
+        "target_instance": told.get("targetInstance", ""),
+    }
+
+
 _INFORMATION: Mapping[str, Callable[[Metrics, Body], tuple[Gauge, dict[str, str]]]] = {
     "DatabaseInstance": _instance,
     "ClusterDatabaseInstance": _instance,
@@ -136,6 +173,9 @@ _INFORMATION: Mapping[str, Callable[[Metrics, Body], tuple[Gauge, dict[str, str]
     "ClusterDatabaseRole": _role,
     "DatabaseGrant": _grant,
     "ClusterDatabaseGrant": _grant,
+    "DatabaseBackup": _backup,
+    "DatabaseBackupSchedule": _schedule,
+    "DatabaseRestore": _restore,
 }
 
 

@@ -81,6 +81,17 @@ def dependants_of_user(context: Context, key: Key) -> list[Key]:
     ]
 
 
+def read_backups(context: Context) -> dict[Key, list[Key]]:
+    """Backups that restores are reading or wait for, and these restores."""
+    found: dict[Key, list[Key]] = {}
+    for body in context.store.list("DatabaseRestore"):
+        named = body["spec"].get("backupRef")
+        if named and (body.get("status") or {}).get("phase") not in _FINISHED:
+            namespace = named.get("namespace") or body["metadata"]["namespace"]
+            found.setdefault(Key("DatabaseBackup", namespace, named["name"]), []).append(Key.of(body))
+    return found
+
+
 def _scheduled_database(spec: Any) -> Any:
     return ((spec.get("template") or {}).get("spec") or {}).get("databaseRef")
 

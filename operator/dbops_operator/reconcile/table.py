@@ -7,6 +7,7 @@ from dbops_operator.api.kinds import KINDS
 from dbops_operator.context import Reconcilers
 from dbops_operator.reconcile import (
     database,
+    database_backup_schedule,
     database_grant,
     database_instance,
     database_role,
@@ -23,4 +24,5 @@ RECONCILERS: Reconcilers = dict.fromkeys(KINDS, unsupported.reconcile) | {
     "ClusterDatabaseRole": database_role.reconcile,
     "DatabaseGrant": database_grant.reconcile,
     "ClusterDatabaseGrant": database_grant.reconcile,
+    "DatabaseBackupSchedule": database_backup_schedule.reconcile,
 }

@@ -13,9 +13,6 @@ from dbops_operator.keys import Key
 from dbops_operator.reconcile.common import Body, has_finalizer, level, remove_finalizer
 from dbops_operator.work import Done, Human, Verdict
 
-# Phases that the schema of a kind admits for "not done"; most have Failed.
-_PHASES = {"DatabaseBackupSchedule": "Paused"}
-
 
 async def reconcile(context: Context, key: Key) -> Verdict:
     """Report Ready=False, Unsupported."""
@@ -36,5 +33,5 @@ async def _reconcile(context: Context, body: Body) -> Verdict:
         f"{kind} is not served by this version of the operator, which makes no backups yet. "
         "Nothing was done for this object",
     )
-    await status.write(context, body, results.failure(error, phase=_PHASES.get(kind, "Failed")))
+    await status.write(context, body, results.failure(error, phase="Failed"))
     return Human(Reason.UNSUPPORTED)
