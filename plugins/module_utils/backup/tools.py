@@ -23,6 +23,15 @@ Version = tuple[int, ...]
 _SECONDS_TO_ANSWER = 20
 _POSTGRESQL_FOLDERS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/opt/bitnami/postgresql/bin")
 """Where Debian's, PGDG's and Bitnami's packages have the tools of one major version."""
+_MYSQL_TOOLS = {
+    ("mysql", "dump"): ("mysqldump",),
+    ("mysql", "client"): ("mysql",),
+    ("mariadb", "dump"): ("mariadb-dump", "mysqldump"),
+    ("mariadb", "client"): ("mariadb", "mysql"),
+}
+# MariaDB's tools have version numbers of their own, and those of MySQL may begin with their path.
+_MARIADB_VERSION = re.compile(r"(\d+\.\d+\.\d+)-MariaDB")
+_MYSQL_VERSION = re.compile(r" Ver (\d+\.\d+\.\d+)")
 _VERSION = re.compile(r"\b(\d+(?:\.\d+)+|\d+(?=(?:beta|rc|devel)))")
 
 
@@ -34,6 +43,8 @@ class Tool:
     path: str
     version: str
     """As it says itself, such as `17.10`."""
+    mariadb: bool = False
+    """Whether it comes with MariaDB; the tools of MySQL have some of the same names."""
 
     @property
     def major(self) -> int:
@@ -53,6 +64,23 @@ def postgresql(name: str, major: int, tools_path: Sequence[str] = ()) -> Tool:
     folders = [*tools_path, *(folder.format(major=major) for folder in _POSTGRESQL_FOLDERS)]
     package = f"postgresql-client-{major} (Debian), postgresql{major} (PGDG)"
     return find([name], folders, lambda tool: tool.major == major, wanted=f"{name} {major}", package=package)
+
+
+def mysql(purpose: str, flavour: str, version_number: int, tools_path: Sequence[str] = ()) -> Tool:
+    """Give the tool for PURPOSE (`dump` or `client`) of a server of FLAVOUR (`mysql` or `mariadb`). Raises DbopsError.
+
+    It must be of the same major version, and not older than the server's series: VERSION_NUMBER is such as 101107.
+    """
+    mariadb, number = flavour == "mariadb", (version_number // 10000, version_number // 100 % 100)
+    series = ".".join(map(str, number))
+    names = _MYSQL_TOOLS[flavour, purpose]
+    package = "mariadb-client" if mariadb else f"mysql-client-core, mysql-client ({series})"
+
+    def fits(tool: Tool) -> bool:
+        version = tuple(int(part) for part in tool.version.split(".")[:2])
+        return tool.mariadb is mariadb and version[0] == number[0] and version >= number
+
+    return find(names, tools_path, fits, wanted=f"{names[0]} {series}", package=package)
 
 
 def find(
@@ -103,5 +131,8 @@ def _asked(path: str, changed: int) -> Tool | None:  # noqa: ARG001 (part of the
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _VERSION.search(done.stdout)
-    return Tool(Path(path).name, path, found.group(1)) if found and done.returncode == 0 else None
+    mariadb = _MARIADB_VERSION.search(done.stdout)
+    found = mariadb or _MYSQL_VERSION.search(done.stdout) or _VERSION.search(done.stdout)
+    if not found or done.returncode != 0:
+        return None
+    return Tool(Path(path).name, path, found.group(1), mariadb=mariadb is not None)
