@@ -193,7 +193,8 @@ class Operator:
         """One reconcile of KEY, with everything known that the API has."""
         store = self.store
         for resource in (*OWN, RESOURCES["Secret"], RESOURCES["Namespace"]):
-            store.replace(resource.kind, await self.api.list(resource.kind))
+            bodies, version = await self.api.list_with_version(resource.kind)
+            store.replace(resource.kind, bodies, version=version)
         context = Context(
             api=self.api,
             store=store,

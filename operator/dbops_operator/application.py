@@ -33,6 +33,7 @@ from dbops_operator.run.pool import Pool
 from dbops_operator.settings import Settings
 from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
+from dbops_operator.vanished import Vanished
 from dbops_operator.watch import watch, watched
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         controller.lanes = lanes
         watches = _metadata_watches(client, store, settings, controller)
         heard = {(resource.kind, place): time.monotonic() for resource, place in watched(settings.namespaces)}
+        vanished = Vanished(client, store, heard, controller.changed)
         state = health.Health(
             beat=lambda: controller.beat if controller.begun else time.monotonic(),
             watches=lambda: heard | {(one.kind, one.namespace): one.heard for one in watches},
@@ -82,7 +84,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         work = _lead(elector, settings, controller, lanes, pool, metrics, stop) if elector else controller.run(stop)
         parts = [work, *(one.run(version) for one, version in zip(watches, versions, strict=True))]
         try:
-            await _until_stopped(settings, controller, parts, state, heard, stop, elector)
+            await _until_stopped(settings, controller, vanished, parts, state, heard, stop, elector)
         except LeaseLost:
             await controller.abandon()
             raise
@@ -97,6 +99,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 async def _until_stopped(
     settings: Settings,
     controller: Controller,
+    vanished: Vanished,
     parts: list[Coroutine[Any, Any, None]],
     state: health.Health,
     heard: dict[health.Watched, float],
@@ -112,9 +115,10 @@ async def _until_stopped(
             controller.seen,
             ready=kopf_ready,
             heard=lambda kind, namespace: heard.update({(kind, namespace): time.monotonic()}),
+            listed=vanished.listed,
             spawned=lambda: _stop_on_signals(stop),
         ),
-        controller.relist(),
+        vanished.run(),
         *parts,
     ]
     tasks = [asyncio.ensure_future(job) for job in jobs]

@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 IN_WORK = 2000
 """Keys in work at a time. Most of them wait for their server's lane, which costs only memory."""
-RELIST_SECONDS = 600.0
 _NOTABLE = (
     Change.APPEARED | Change.SPEC | Change.DELETION | Change.METADATA | Change.READINESS | Change.VANISHED
     | Change.RECREATED
@@ -116,7 +115,10 @@ class Controller:
             body = {name: body[name] for name in ("apiVersion", "kind", "metadata")}
             self._wake_dependants(key, self._store.put(body), but=_in_work.get())
         elif key.kind in OWN_KINDS and not _is_gone(body):
-            self.changed([(key, self._store.put(body))])
+            known = self._store.get(key)
+            # The watch may have told already that the object is gone.
+            if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
+                self.changed([(key, self._store.put(body))])
 
     def changed(self, changes: Changes) -> None:
         """Wake whom the CHANGES concern."""
@@ -135,21 +137,12 @@ class Controller:
         self._queue.add(key, priority, now=self._clock())
         self._news.set()
 
-    async def relist(self) -> None:
-        """Compare everything with the API, for ever: a watch does not tell what vanished while it was interrupted."""
-        while True:
-            await asyncio.sleep(RELIST_SECONDS)
-            try:
-                await self.list_all()
-            except ApiError as error:
-                logger.warning("the periodic list failed and comes again: %s", error)
-
     async def list_all(self) -> None:
         """Take the present state of all our kinds."""
         for kind in sorted(OWN_KINDS):
             for namespace in self._settings.namespaces or ("",):
-                bodies = await self.client.list(kind, namespace)
-                self.changed(self._store.replace(kind, bodies, namespace=namespace))
+                bodies, version = await self.client.list_with_version(kind, namespace)
+                self.changed(self._store.replace(kind, bodies, version=version, namespace=namespace))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take keys and have them worked on until STOP."""

@@ -41,7 +41,7 @@ class MetadataWatch:
         """Take the present state; give the resourceVersion to go on from."""
         bodies, version = await self._client.list_with_version(self.kind, self.namespace, metadata_only=True)
         self.heard = time.monotonic()
-        self._changed(self._store.replace(self.kind, bodies, namespace=self.namespace))
+        self._changed(self._store.replace(self.kind, bodies, version=version, namespace=self.namespace))
         return version
 
     async def run(self, version: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import IntFlag
 from typing import Any
 
@@ -133,20 +133,27 @@ class Store:
         self._index(key, frozenset())
         return Change.NONE if self._kinds.get(key.kind, {}).pop(key, None) is None else Change.VANISHED
 
-    def replace(self, kind: str, bodies: Iterable[Body], *, namespace: str = "") -> Changes:
-        """Take a complete list of a KIND (in one NAMESPACE, or in all); gives what changed, the vanished included."""
-        changes: Changes = []
-        listed = set()
-        for body in bodies:
-            key = Key.of(body)
-            listed.add(key)
-            changes.append((key, self.put(body)))
-        changes += [
-            (key, self.remove(key))
-            for key in self.keys(kind)
-            if key not in listed and (not namespace or key.namespace == namespace)
+    def replace(self, kind: str, bodies: Iterable[Body], *, version: str, namespace: str = "") -> Changes:
+        """Take a complete list of a KIND (in one NAMESPACE, or in all), of resourceVersion VERSION.
+
+        Gives what changed, the vanished included.
+        """
+        changes = {Key.of(body): self.put(body) for body in bodies}
+        vanished = self.retain(kind, changes.keys(), version=version, namespace=namespace)
+        return [*((key, change) for key, change in changes.items() if change), *vanished]
+
+    def retain(self, kind: str, there: Collection[Key], *, version: str, namespace: str = "") -> Changes:
+        """Forget what is not THERE any more, by a complete list like that of `replace`; gives what vanished.
+
+        What was seen later than the list is not the list's to judge.
+        """
+        gone = [
+            key
+            for key, body in self._kinds.get(kind, {}).items()
+            if key not in there and (not namespace or key.namespace == namespace)
+            if not _is_older_than(version, body)
         ]
-        return [(key, change) for key, change in changes if change]
+        return [(key, self.remove(key)) for key in gone]
 
 
 def compare(old: Body | None, new: Body) -> Change:
@@ -210,9 +217,13 @@ def _named(body: Body) -> frozenset[Named]:
 
 
 def _is_older(new: Body, old: Body) -> bool:
+    return _is_older_than(new["metadata"].get("resourceVersion", ""), old)
+
+
+def _is_older_than(version: str, body: Body) -> bool:
     # Since Kubernetes 1.35 resourceVersions are documented to be comparable numbers; where they are not, the
     # order of arrival decides.
     try:
-        return int(new["metadata"]["resourceVersion"]) < int(old["metadata"]["resourceVersion"])
+        return int(version) < int(body["metadata"]["resourceVersion"])
     except (KeyError, ValueError):
         return False

@@ -21,7 +21,7 @@ from dbops_operator.resources import GROUP, OWN, VERSION, Resource
 Seen = Callable[[str, dict[str, Any]], None]
 """Told the event's type (ADDED, MODIFIED, DELETED, or none for the first list) and the object's body."""
 Heard = Callable[[str, str], None]
-"""Told the kind, and the namespace ("" for all), of a watch that the API server answered."""
+"""Told the kind, and the namespace ("" for all), of what the API server answered."""
 
 _SECONDS_TO_END = 3.0
 
@@ -58,13 +58,15 @@ async def watch(
     *,
     ready: asyncio.Event,
     heard: Heard,
+    listed: Heard,
     spawned: Callable[[], None],
 ) -> None:
     """Watch all our kinds in NAMESPACES (none: everywhere) until cancelled; READY is set when the watches are open.
 
-    HEARD is told of each sign of life of a watch, which is opened anew at least every four minutes. SPAWNED is called
-    when Kopf has made its tasks; it took SIGTERM and SIGINT for itself by then. Raises when a watch fails for good:
-    the process must then end and be started again.
+    HEARD is told of each sign of life of a watch, which is opened anew at least every four minutes. LISTED is told when
+    one begins with a list, at the start and where it could not go on: SEEN gets what is there, and nothing of what
+    vanished before. SPAWNED is called when Kopf has made its tasks; it took SIGTERM and SIGINT for itself by then.
+    Raises when a watch fails for good: the process must then end and be started again.
     """
     registry = kopf.OperatorRegistry()
     for resource in OWN:
@@ -72,7 +74,7 @@ async def watch(
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        return _session(await kubeconfig.for_kopf(configuration), _paths(configuration.host, namespaces), heard)
+        return _session(await kubeconfig.for_kopf(configuration), _paths(configuration.host, namespaces), heard, listed)
 
     # Not kopf.operator(): at its end that cancels every task of the process that is younger than itself.
     tasks = await kopf.spawn_tasks(
@@ -111,13 +113,17 @@ def _paths(host: str, namespaces: Collection[str]) -> dict[str, tuple[str, str]]
     }
 
 
-def _session(info: kopf.ConnectionInfo, paths: Mapping[str, tuple[str, str]], heard: Heard) -> kopf.AiohttpSession:
-    """A session like Kopf's own that tells which watch was answered."""
+def _session(
+    info: kopf.ConnectionInfo, paths: Mapping[str, tuple[str, str]], heard: Heard, listed: Heard
+) -> kopf.AiohttpSession:
+    """A session like Kopf's own that tells which watch was answered, and which list."""
 
     async def answered(_session: Any, _context: Any, parameters: aiohttp.TraceRequestEndParams) -> None:
         about = paths.get(parameters.url.path)
         if about and parameters.response.status == 200:
             heard(*about)
+            if not parameters.url.query.keys() & {"watch", "continue"}:
+                listed(*about)
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(answered)

@@ -6,62 +6,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Self
-from urllib.parse import urlsplit
 
 import kopf
 import pytest
 import pytest_asyncio
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
+from wire import Wire
 
 from dbops_operator import health, watch
 from dbops_operator.resources import OWN
 from localstack.controlplane import ControlPlane
-from localstack.processes import free_port, wait_until
+from localstack.processes import wait_until
 
 OLDEST = 4.0
-
-
-class Wire:
-    """A way to the API server that can be made to carry nothing, as a firewall that forgot a connection."""
-
-    def __init__(self, target: tuple[str, int]) -> None:
-        self.port = free_port()
-        self.open = asyncio.Event()
-        self.open.set()
-        self._target = target
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._target)
-        for source, target in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._carry(source, target))
-            self._tasks.add(task)
-
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while content := await source.read(65536):
-            await self.open.wait()
-            target.write(content)
-            await target.drain()
-        target.close()
 
 
 @pytest_asyncio.fixture
 async def wire(crds: ControlPlane) -> AsyncIterator[Wire]:
     """A wire to the session's API server."""
-    place = urlsplit(crds.server)
-    async with Wire((str(place.hostname), int(place.port or 443))) as one:
+    async with Wire(crds.server) as one:
         yield one
 
 
@@ -95,6 +59,7 @@ async def test_a_watch_that_is_not_answered_is_dead_until_it_is(
             lambda _event, _body: None,
             ready=ready,
             heard=lambda kind, namespace: heard.update({(kind, namespace): time.monotonic()}),
+            listed=lambda _kind, _namespace: None,
             spawned=lambda: None,
         )
     )

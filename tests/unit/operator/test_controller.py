@@ -192,6 +192,19 @@ async def test_the_echo_of_a_write_that_is_faster_than_its_answer_is_no_news(
     assert calls.count(other) == 1
 
 
+@pytest.mark.parametrize("known", [None, "another"])
+async def test_the_answer_to_a_write_brings_back_nothing_that_is_gone(bench: Bench, known: str | None) -> None:
+    if known:
+        await bench.see(body(APP, 7, uid=known))
+        bench.taken()
+    # Its deletion was seen before the answer to a write from before that.
+    bench.controller.written(body(APP, 5))
+    await bench.turn()
+    assert bench.taken() == []
+    found = bench.controller._store.get(APP)
+    assert (found["metadata"]["uid"] if found else None) == known
+
+
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [

@@ -85,12 +85,21 @@ def test_a_list_tells_what_vanished_in_its_namespace() -> None:
     store.put(body(name="stays"))
     elsewhere = {"kind": "DatabaseUser", "metadata": {"name": "x", "namespace": "other", "resourceVersion": "1"}}
     store.put(elsewhere)
-    changes = store.replace("DatabaseUser", [body(name="stays"), body(name="new")], namespace="team")
+    changes = store.replace("DatabaseUser", [body(name="stays"), body(name="new")], version="9", namespace="team")
     assert sorted(changes) == [
         (Key("DatabaseUser", "team", "gone"), Change.VANISHED),
         (Key("DatabaseUser", "team", "new"), Change.APPEARED),
     ]
     assert store.count("DatabaseUser") == 3
+
+
+def test_a_list_does_not_take_away_what_was_seen_later() -> None:
+    store = Store()
+    store.put(body(3, name="gone"))
+    store.put(body(5, name="new"))
+    gone = Key("DatabaseUser", "team", "gone")
+    assert store.retain("DatabaseUser", [], version="4", namespace="team") == [(gone, Change.VANISHED)]
+    assert list(store.keys("DatabaseUser")) == [Key("DatabaseUser", "team", "new")]
 
 
 def test_managed_fields_are_not_kept_but_the_last_editor_is() -> None:
@@ -138,7 +147,7 @@ def test_who_names_a_role_no_more_or_is_gone_is_not_found() -> None:
     store.put(naming(2, {"owner": "two"}))
     assert store.naming("role", "one") == []
     assert [one["metadata"]["resourceVersion"] for one in store.naming("role", "two")] == ["2"]
-    store.replace("Database", [])
+    store.replace("Database", [], version="9")
     assert store.naming("role", "two") == []
     store.put(naming(1, {"owner": "one"}, kind="DatabaseInstance"))
     assert store.naming("role", "one") == []
