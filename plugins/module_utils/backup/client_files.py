@@ -35,12 +35,17 @@ class ClientFiles:
 
     def add(self, name: str, content: str) -> str:
         """Keep CONTENT in memory; give the path under which the tool finds it. NAME is for people who look."""
-        descriptor = os.memfd_create(name)
-        self._descriptors.append(descriptor)
-        os.fchmod(descriptor, 0o600)
+        descriptor = self.new(name)
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(content.encode())
         return f"/proc/self/fd/{descriptor}"
+
+    def new(self, name: str) -> int:
+        """Make an empty file; give its descriptor, which stays open as long as the others."""
+        descriptor = os.memfd_create(name)
+        self._descriptors.append(descriptor)
+        os.fchmod(descriptor, 0o600)
+        return descriptor
 
     def path_of(self, name: str, value: str) -> str:
         """Give the path of VALUE, which is a path itself, or PEM text that is kept in memory then."""

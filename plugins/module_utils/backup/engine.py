@@ -18,7 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.tools imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 Progress = Callable[[Mapping[str, Any]], None]
-Sink = Callable[[bytes], None]
+Sink = Callable[[bytes], object]
 """Takes the next bytes of a dump; blocks for as long as the store is slower than the server."""
 
 
@@ -101,6 +101,8 @@ class Contents:
     """Extensions with their versions; PostgreSQL only."""
     roles: Sequence[str] = ()
     """Roles or accounts that the dump refers to as owners, grantees or definers."""
+    policy_roles: Sequence[str] = ()
+    """Those of them that row-level security policies name: without them there is no restore."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ class Target:
     """Its name on the server now."""
     final: str | None
     """Its name in the end; None: a scratch database, which is dropped."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """What the engine itself keeps: the temporary login, the owner, what was renamed."""
+    fresh: bool = True
+    """Whether there is nothing but the restore in it, so that it can be compared with the manifest. Login, owner and
+    the like are the engine's own memory."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,8 @@ class BackupEngine(Protocol):
     def dump(self, examined: Examined, request: BackupRequest, sink: Sink, watch: Watch) -> Contents:
         """Run the tool, give its output to SINK, and say what is in it. Raises unless the tool exited with 0."""
 
-    def check_restore(self, request: RestoreRequest, manifest: Any) -> list[DbopsError]:
-        """Give all that speaks against this restore, reading only (T03)."""
+    def check_restore(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> list[DbopsError]:
+        """Give all that speaks against this restore, reading only (T03); SCRATCH: against a verification."""
 
     def prepare(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> Target:
         """Make the fresh database and the login without admin's rights; SCRATCH: for a verification.
@@ -181,7 +184,7 @@ class BackupEngine(Protocol):
     def load(self, target: Target, request: RestoreRequest, manifest: Any, source: BinaryIO, watch: Watch) -> Restored:
         """Restore the plain bytes of the dump from SOURCE into the target, as that login."""
 
-    def compare(self, target: Target, manifest: Any) -> list[str]:
+    def compare(self, target: Target, request: RestoreRequest, manifest: Any, watch: Watch) -> list[str]:
         """Give the differences between the target and what the manifest says is in the dump (B10)."""
 
     def finish(self, target: Target, request: RestoreRequest) -> str | None:

@@ -16,4 +16,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 
 def open_engine(options: Mapping[str, Any]) -> AbstractContextManager[BackupEngine]:
     """Give the engine that checked OPTIONS (core.argument_specs.CONNECTION) name. Raises DbopsError."""
+    if options["engine"] == "postgres":
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.engine import PostgreSQL
+
+        return PostgreSQL(options)
     raise DbopsError(Reason.UNSUPPORTED, f"backups of {options['engine']} are not there yet", field="engine")

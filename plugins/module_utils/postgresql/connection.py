@@ -84,15 +84,35 @@ class Session:
         except psycopg.Error as error:
             raise errors.statement_error(error, doing=doing or f"database {self.database}") from error
 
+    def select(self, statement: Statement, *, doing: str) -> list[tuple[Any, ...]]:
+        """Give all rows of STATEMENT, for names that are no values. Raises DbopsError, as `rows` does."""
+        import psycopg
+
+        try:
+            return self._connection.execute(quoting.composed(statement)).fetchall()
+        except psycopg.Error as error:
+            raise errors.statement_error(error, doing=doing) from error
+
     def send(self, statement: Statement) -> None:
         """Execute STATEMENT. Raises psycopg.Error, so that the caller can decide about another try."""
         self._connection.execute(quoting.composed(statement))
 
-    def send_foreign(self, text: str) -> None:
+    def send_foreign(self, text: str | bytes) -> None:
         """Execute a statement that somebody else wrote, in a session of theirs. Raises psycopg.Error."""
-        from psycopg import sql
+        self._connection.execute(text.encode() if isinstance(text, str) else text)
 
-        self._connection.execute(sql.SQL(text))
+    @contextmanager
+    def copy_foreign(self, statement: bytes) -> Iterator[Callable[[bytes], None]]:
+        """Execute somebody else's COPY ... FROM STDIN in a session of theirs; give what takes its data."""
+        with self._connection.cursor().copy(statement) as copy:
+            yield copy.write
+
+    def cancel(self) -> None:
+        """Ask the server to give up the statement that runs, from another thread; an answer is not waited for long."""
+        import psycopg
+
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=_SECONDS_TO_CANCEL)
 
     @property
     def in_transaction(self) -> bool:
@@ -172,15 +192,16 @@ class Connector:
     def open(self, database: str) -> Session:
         """Open a session of the admin account in DATABASE. Raises ConnectError."""
         user, password = self.options.get("login_user") or "postgres", self.options.get("login_password")
-        pgconn = self._connect(user, password, database, self._methods() if password else None)
+        pgconn = self._connect(user, password, database, self.methods() if password else None)
         return Session(self._session(pgconn), database)
 
     def open_as(self, user: str, password: str, database: str) -> Session:
         """Open a session of another login, with its own settings. Raises ConnectError."""
-        pgconn = self._connect(user, password, database, self._methods(), plain=True)
+        pgconn = self._connect(user, password, database, self.methods(), plain=True)
         return Session(self._session(pgconn), database)
 
-    def _methods(self) -> str:
+    def methods(self) -> str:
+        """Give the authentication methods that the server may ask for, as libpq's require_auth."""
         # A server may let us in without asking (trust, peer); it may not ask for the password in clear text
         # unless it has proven who it is. md5 is for servers that still have such a verifier.
         return "none,scram-sha-256,md5" + (",password" if self.verified else "")

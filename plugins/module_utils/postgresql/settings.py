@@ -17,6 +17,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.statement i
     Identifier,
     Joined,
     Literal,
+    Part,
     Statement,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import effects_roles
@@ -110,26 +111,29 @@ def plan_settings(
 
 
 def _reset(role: str, name: str, before: str, *, takes: bool) -> Step:
-    statement = Statement("ALTER ROLE {} RESET {}", Identifier(role), _name(name))
+    statement = Statement("ALTER ROLE {} RESET {}", Identifier(role), parameter(name))
     effect = partial(effects_roles.set_parameter, name=role, parameter=name, value=None)
     return Step(Action.ALTER, f"role {role}", statement, before=before, destructive=takes, effect=effect)
 
 
 def _set(role: str, name: str, value: str) -> Statement:
-    key = name.lower()
-    if key not in LISTS_OF_NAMES:
-        return Statement("ALTER ROLE {} SET {} TO {}", Identifier(role), _name(name), Literal(value))
+    return Statement("ALTER ROLE {} SET {} TO {}", Identifier(role), parameter(name), value_of(name, value))
+
+
+def value_of(name: str, value: str) -> Part:
+    """Give the VALUE of the setting NAME as it stands behind TO. Raises DbopsError for what is no list of names."""
+    if name.lower() not in LISTS_OF_NAMES:
+        return Literal(value)
     try:
         parts = names_in(value)
     except ValueError:
         text = f"{name} is a list of names; {value!r} is none"
         raise DbopsError(Reason.INVALID_SPEC, text, field="config_parameters") from None
-    values = Joined([Literal(part) for part in parts or [""]])
-    return Statement("ALTER ROLE {} SET {} TO {}", Identifier(role), _name(name), values)
+    return Joined([Literal(part) for part in parts or [""]])
 
 
-def _name(name: str) -> Identifier:
-    """A setting of an extension has a name in parts, such as `app.tenant`."""
+def parameter(name: str) -> Identifier:
+    """Give the setting NAME; one of an extension has a name in parts, such as `app.tenant`."""
     return Identifier(*name.split("."))
 
 
