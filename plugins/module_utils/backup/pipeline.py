@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import compression as compressions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import encryption as encryptions
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.facts import StreamFacts
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.handover import ChunkReader
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.stores import Store
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -24,16 +24,6 @@ Observe = Callable[[int], None]
 """Called with the plain bytes so far, often."""
 
 _BLOCK = 1 << 18
-
-
-@dataclass(frozen=True)
-class StreamFacts:
-    """What went through: bytes of the dump and of the object in the store, and the SHA-256 (hex) of both."""
-
-    plain_bytes: int
-    plain_sha256: str
-    stored_bytes: int
-    stored_sha256: str
 
 
 class _Counted:

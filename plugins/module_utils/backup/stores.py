@@ -7,6 +7,7 @@ store's prefix. Nothing is asked of the store before the first use. Every error 
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import os
@@ -103,6 +104,19 @@ class Store:
                 obstore.delete(self._backend, self._full(path))
         except ObjectMissingError:
             pass
+
+    def remove_parts(self, path: str) -> None:
+        """Remove what a killed writer left of the object at PATH, where that can be seen: in a directory.
+
+        Object stores keep parts of uploads where lists do not show them; their life cycle rules remove those.
+        """
+        if self._directory is None:
+            return
+        file = self._directory / self._full(path)
+        # As obstore names what it has not renamed yet.
+        for part in file.parent.glob(f"{glob.escape(file.name)}#*"):
+            if part.name.removeprefix(f"{file.name}#").isdecimal():
+                part.unlink(missing_ok=True)
 
     def reader(self, path: str, *, start: int = 0) -> BinaryIO:
         """Give the content of an object from byte START on, streamed; raises ObjectMissingError."""

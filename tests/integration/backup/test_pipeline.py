@@ -16,9 +16,9 @@ from typing import Any
 import pyrage
 import pytest
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.facts import StreamFacts
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.pipeline import (
     DumpWriter,
-    StreamFacts,
     check_stored,
     open_dump,
 )
