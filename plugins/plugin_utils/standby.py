@@ -13,8 +13,8 @@ are those of core.protocol:
 Requests of one message are for different servers and are worked on side by side; until they are done `alive` comes
 every second, so that a run that is slow is told from one that hangs. After `done` there may be more
 work, for what gathered meanwhile, until `end` comes; a ref that was cancelled does not come again. If the other side
-vanishes, or this process loses its parent, what is in work ends between two steps, and the process ends soon after in
-any case.
+vanishes, or this process loses its parent, what is in work ends between two steps and nothing more is said, and the
+process ends soon after in any case.
 """
 
 from __future__ import annotations
@@ -103,6 +103,9 @@ class _Peer:
     def send(self, message: Mapping[str, Any]) -> None:
         frame = protocol.encode(message)
         with self._sending:
+            if self._gone:
+                # Only the run's parent may be gone: what is given up for that was cancelled by nobody.
+                return
             try:
                 self._connection.sendall(frame)
             except OSError:

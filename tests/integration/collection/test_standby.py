@@ -288,6 +288,10 @@ def test_a_run_that_nobody_waits_for_gives_up_on_the_server_and_ends(
     standby.process.wait(timeout=10)
     query = "SELECT rolname, rolconnlimit FROM pg_roles WHERE starts_with(rolname, %s)"
     assert postgres.query(query, [existing]) == [(existing, -1)]
+    if happening is not vanish:
+        # Nobody cancelled anything: whoever hears of it takes it for the wish of somebody who comes again.
+        with pytest.raises((EOFError, ConnectionResetError)):
+            standby.receive()
 
 
 @pytest.mark.parametrize("happening", [vanish, kill_parent, talk_nonsense])
