@@ -147,6 +147,18 @@ def roles(reader: Reader, users: Iterable[str], flavour: str) -> dict[AccountNam
     return {member: tuple(sorted(grants)) for member, grants in found.items()}
 
 
+def roles_beyond(reader: Reader, users: Iterable[str], flavour: str) -> dict[AccountName, tuple[RoleGrant, ...]]:
+    """Read which roles these USERS (or roles) have, and those in turn, by account; a query for each step on the way."""
+    found: dict[AccountName, tuple[RoleGrant, ...]] = {}
+    seen: set[str] = set()
+    while new := frozenset(users) - seen:
+        seen |= new
+        there = roles(reader, new, flavour)
+        found |= there
+        users = {grant.role.user for grants in there.values() for grant in grants}
+    return found
+
+
 def definitions(reader: Reader, users: Iterable[str], flavour: str) -> dict[str, tuple[OwnedObject, ...]]:
     """Read which views, routines, triggers and events have an account of these USERS as their definer."""
     names = list(users)

@@ -98,9 +98,18 @@ def grant(state: ServerState, *, name: AccountName, items: Mapping[Target, froze
 
 
 def revoke(state: ServerState, *, name: AccountName, items: Mapping[Target, frozenset[str]]) -> None:
-    """An account loses privileges."""
+    """An account loses privileges; with those on a table go the same ones on its columns."""
     for target, words in items.items():
-        _change(state, name, target, add=_NOTHING, take=words)
+        for one in (target, *(_columns(state, name, target) if target.level == "table" else ())):
+            _change(state, name, one, add=_NOTHING, take=words)
+
+
+def _columns(state: ServerState, name: AccountName, table: Target) -> list[Target]:
+    account = state.accounts.get(name.user, {}).get(name.host)
+    held = [account.privileges] if account else []
+    held += [those[name] for those in state.privileges_in.values() if name in those]
+    found = {one for those in held for one in those if one.level == "column"}
+    return [one for one in found if (one.database, one.name) == (table.database, table.name)]
 
 
 def _change(

@@ -26,6 +26,7 @@ _NO_LOGIN = (Reason.AUTHENTICATION_FAILED, "check user name and password, and th
 _BUSY = (Reason.CONNECTION_FAILED, "the server has no connection left; raise max_connections or end sessions")
 _SLOW = (Reason.TIMEOUT, "the statement was interrupted, or took longer than statement_timeout")
 _MISSING = (Reason.DEPENDENCY_NOT_READY, "something that is referred to does not exist")
+_CIRCLE = (Reason.INVALID_SPEC, "one role is a member of the other already; memberships cannot go in a circle")
 _TAKEN = (Reason.INVALID_SPEC, "the server does not take the value")
 
 _NUMBERS: dict[int, tuple[Reason, str]] = {
@@ -100,6 +101,8 @@ _NUMBERS: dict[int, tuple[Reason, str]] = {
     1927: _LOST,
     1949: (Reason.INVALID_SPEC, "the name is no role's"),
     1959: (Reason.DEPENDENCY_NOT_READY, "the role does not exist"),
+    1961: _CIRCLE,
+    1962: _MEANWHILE,
     1969: _SLOW,
     2002: _LOST,
     2003: _LOST,
@@ -117,6 +120,7 @@ _NUMBERS: dict[int, tuple[Reason, str]] = {
     3619: _DENIED,
     3955: (Reason.AUTHENTICATION_FAILED, "the account is locked after failed logins"),
     4006: (Reason.BLOCKED, "views, routines, triggers or events have the account as their definer"),
+    4027: _CIRCLE,
     4151: (Reason.AUTHENTICATION_FAILED, "the account is locked"),
 }
 """Error number to the reason and what it means for the reader; those below 1000 or above 2000 are the client's."""

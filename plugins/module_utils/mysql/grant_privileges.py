@@ -60,15 +60,21 @@ class Privileges:
         there = {target: words for target, words in self.wanted.items() if self._is_there(target)}
         self.remembered = dict(there)
         taken: list[Step] = []
+        dialect = self.state.facts.dialect
         for one in accounts:
             held = Held(one, self.state.facts)
             self._warn_of_patterns(held, there)
             found = compare(held, wanted=there, given=self.given, others=self.others, carried=self.carried)
             grant_items.merge(self.now_carried, found.carried)
             lacking = {target: words for target, words in found.lacking.items() if self._may_give(target, words)}
-            self._add_grants(one.name, lacking, held)
             extra = {target: words for target, words in found.extra.items() if self._may_take(target, words, held)}
+            along = _taken_along(held, lacking, extra)
+            given = self._grants(lacking, held)
+            # What a revoke would take along at once is given after it.
+            self.made.steps += grant_statements.grants(one.name, _without(given, along), dialect)
             taken += self._revokes(one.name, extra, held)
+            taken += grant_statements.grants(one.name, _without(given, _without(given, along)), dialect)
+            taken += grant_statements.given_again(one.name, _without(along, given), dialect)
             grant_items.merge(self.after, _once_done(held, lacking, extra))
         self.made.steps += taken
 
@@ -148,7 +154,8 @@ class Privileges:
             GRANT_OPTION not in self.given.get(one, ()) or GRANT_OPTION in self.wanted.get(one, ()) for one in keep
         )
 
-    def _add_grants(self, name: AccountName, lacking: Items, held: Held) -> None:
+    def _grants(self, lacking: Items, held: Held) -> Items:
+        """Give what is to be given, databases as patterns, and note the differences."""
         items = {}
         for target, words in lacking.items():
             pattern = held.exact_row(target.database) if target.level == DATABASE else target.database
@@ -161,7 +168,7 @@ class Privileges:
                 continue
             items[target._replace(database=pattern)] = words
             self._differs(f"{FIELD}.{grant_items.label(target)}.missing", words, expected=True)
-        self.made.steps += grant_statements.grants(name, items, self.state.facts.dialect)
+        return items
 
     def _revokes(self, name: AccountName, extra: Items, held: Held) -> list[Step]:
         items = {}
@@ -178,10 +185,30 @@ class Privileges:
             self.made.differences.append(one)
 
 
-def _once_done(held: Held, lacking: Items, extra: Items) -> Items:
-    found = grant_items.merge(held.items(), lacking)
-    rest = {target: words - extra.get(target, frozenset()) for target, words in found.items()}
+def _taken_along(held: Held, lacking: Items, extra: Items) -> Items:
+    """Give what is to stay on columns, and goes when the same privileges are taken from their table.
+
+    Both servers do so: replace_column_table in sql_acl.cc (MariaDB), sql_auth_cache.cc (MySQL).
+    """
+    found: Items = {}
+    all_held = held.items()
+    for column in {**all_held, **lacking}:
+        if column.level == COLUMN:
+            going = extra.get(column._replace(level=TABLE, column=""), frozenset())
+            stays = all_held.get(column, frozenset()) | lacking.get(column, frozenset())
+            stays = (stays & going) - extra.get(column, frozenset())
+            if stays:
+                found[column] = stays
+    return found
+
+
+def _without(items: Items, others: Items) -> Items:
+    rest = {target: words - others.get(target, frozenset()) for target, words in items.items()}
     return {target: words for target, words in rest.items() if words}
+
+
+def _once_done(held: Held, lacking: Items, extra: Items) -> Items:
+    return _without(grant_items.merge(held.items(), lacking), extra)
 
 
 def together(problems: Sequence[DbopsError]) -> DbopsError | None:

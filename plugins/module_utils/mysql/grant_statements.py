@@ -8,6 +8,7 @@ https://dev.mysql.com/doc/refman/9.0/en/grant.html https://mariadb.com/kb/en/gra
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.plan import Action, Step
@@ -34,9 +35,10 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.steps impo
 
 _USAGE = Keyword("USAGE")
 _GLOBALLY = Statement("*.*")
+Items = Mapping[Target, frozenset[str]]
 
 
-def grants(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: Dialect) -> Iterator[Step]:
+def grants(name: AccountName, items: Items, dialect: Dialect) -> Iterator[Step]:
     """Give the steps that give ITEMS to an account; their databases are patterns."""
     for target, words, columns, those in _grouped(items):
         parts = _words(target, words - {GRANT_OPTION}, columns, dialect) or [_USAGE]
@@ -46,9 +48,18 @@ def grants(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: D
         yield step(Action.GRANT, _target(target, words, columns, f"to {name}"), statement, effect=effect)
 
 
-def revokes(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: Dialect) -> Iterator[Step]:
-    """Give the steps that take ITEMS from an account; their databases are patterns."""
-    for target, words, columns, those in _grouped(items):
+def given_again(name: AccountName, items: Items, dialect: Dialect) -> Iterator[Step]:
+    """Give the steps that put back what a step before them takes along; what fails in between does not keep them."""
+    for one in grants(name, items, dialect):
+        yield replace(one, changes=False, cleanup=True)
+
+
+def revokes(name: AccountName, items: Items, dialect: Dialect) -> Iterator[Step]:
+    """Give the steps that take ITEMS from an account; their databases are patterns.
+
+    What is on columns goes before what is on their table, with which it would go as well.
+    """
+    for target, words, columns, those in sorted(_grouped(items), key=lambda one: not one[2]):
         parts = _words(target, words - {GRANT_OPTION}, columns, dialect)
         if GRANT_OPTION in words:
             parts.append(Keyword(GRANT_OPTION))
@@ -58,7 +69,6 @@ def revokes(name: AccountName, items: Mapping[Target, frozenset[str]], dialect: 
 
 
 _Columns = dict[str, list[str]]
-Items = Mapping[Target, frozenset[str]]
 
 
 def _grouped(items: Items) -> Iterator[tuple[Target, frozenset[str], _Columns, Items]]:

@@ -106,6 +106,7 @@ class Memberships:
         """Give and take roles of one account. Raises DbopsError."""
         for name in sorted(give):
             role = self.require_role(name)
+            self._require_no_circle(role, one.name)
             self._require_admin(role)
             statement = Statement("GRANT {} TO {}", account(role), account(one.name))
             difference = Difference(f"{self.field}.missing", name, "")
@@ -178,6 +179,13 @@ class Memberships:
             return AccountName(name, *accounts)
         text = f"the role {name!r}, which {self.member} is to get, does not exist"
         raise DbopsError(Reason.DEPENDENCY_NOT_READY, text, field=self.option)
+
+    def _require_no_circle(self, role: AccountName, member: AccountName) -> None:
+        """Refuse with InvalidSpec where ROLE has its new MEMBER as a role already, directly or not."""
+        if member not in _reached(role, self.state):
+            return
+        text = f"{role.user} is a member of {member} already, directly or not; memberships cannot go in a circle"
+        raise DbopsError(Reason.INVALID_SPEC, text, field=self.option)
 
     def _require_admin(self, role: AccountName) -> None:
         """Refuse with PrivilegeMissing where our account may not give or take ROLE."""
@@ -273,6 +281,20 @@ class Memberships:
         if covering and one.default_role == covering.name.user:
             return ", ".join(sorted(grant.role.user for grant in covering.roles))
         return one.default_role
+
+
+def _reached(role: AccountName, state: ServerState) -> set[AccountName]:
+    """Give the roles that ROLE has, and those that they have in turn."""
+    found: set[AccountName] = set()
+    waiting = [role]
+    while waiting:
+        name = waiting.pop()
+        known = state.accounts.get(name.user, {}).get(name.host)
+        those = known.roles if known else state.roles_beyond.get(name, ())
+        new = {grant.role for grant in those} - found
+        found |= new
+        waiting += new
+    return found
 
 
 def _active(one: Account, covering: Account | None) -> set[str]:

@@ -130,6 +130,9 @@ class Observing:
         for user in wanted.users:
             state.accounts.pop(user, None)
         state.accounts |= found
+        further = _further(wanted, found)
+        if further:
+            state.roles_beyond |= catalog_accounts.roles_beyond(main, further, dialect.flavour)
         state.definitions |= catalog_accounts.definitions(main, wanted.definers & found.keys(), dialect.flavour)
         administered = catalog.administers(main, admin.acts_as, dialect)
         state.facts = replace(state.facts, admin=replace(admin, administers=administered))
@@ -241,6 +244,15 @@ def _emulated(wanted: Wanted, found: Mapping[str, Mapping[str, Account]], dialec
         if role in found and not any(one.is_role for one in found[role].values()):
             yield member
             yield role
+
+
+def _further(wanted: Wanted, found: Mapping[str, Mapping[str, Account]]) -> set[str]:
+    """Give the roles of roles that somebody is to get: who is met on the way from there cannot get them."""
+    names: set[str] = set()
+    for member, role in wanted.memberships:
+        if any(all(grant.role.user != role for grant in one.roles) for one in found.get(member, {}).values()):
+            names |= {grant.role.user for one in found.get(role, {}).values() for grant in one.roles}
+    return names
 
 
 def _thing(desired: Desired) -> Thing | None:

@@ -232,6 +232,8 @@ class ServerState:
     """Of the databases asked for: everybody's privileges on exactly that name, and on what is in it."""
     targets: dict[Target, bool] = field(default_factory=dict)
     """Of the tables, columns and routines asked for: whether they are there."""
+    roles_beyond: dict[AccountName, tuple[RoleGrant, ...]] = field(default_factory=dict)
+    """What roles of roles have in turn, where it matters whether a new membership would close a circle."""
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     """Of locked accounts that stand for roles: who is a member by the ledger or the list."""
     unmanaged: dict[str, list[str]] = field(default_factory=dict)

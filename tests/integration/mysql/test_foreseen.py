@@ -66,7 +66,7 @@ def prepared(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.mark.feature("A05")
-@pytest.mark.parametrize("tries", [30, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [30, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_a_check_shows_what_is_then_sent(prepared: Engine, tries: int) -> None:
     told: list[list[dict[str, Any]]] = []
 

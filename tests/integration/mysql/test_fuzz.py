@@ -115,7 +115,7 @@ def _meet(declared: list[dict[str, Any]]) -> bool:
 
 
 @pytest.mark.feature("L10")
-@pytest.mark.parametrize("tries", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_any_options(superuser_engine: Engine, weak_engine: Engine, tries: int) -> None:
     @settings(
         max_examples=tries // 2,

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pymysql
 import pytest
-from integration.mysql.engine import Engine, database, owner, role, user
+from integration.mysql.engine import Engine, database, grant, owner, role, user
+
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
+from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import errors
 
 Unique = Callable[[str], str]
 
@@ -106,6 +110,35 @@ def test_roles_of_roles(engine: Engine, unique: Unique) -> None:
     assert may_read(engine, name, place)
     engine.four_runs(role(outer, in_roles=[]))
     assert not may_read(engine, name, place)
+
+
+@pytest.mark.feature("O01", "G01", "L10")
+def test_a_circle_of_memberships_is_refused_before_anything_is_sent(engine: Engine, unique: Unique) -> None:
+    first, second, third = unique("a"), unique("b"), unique("c")
+    engine.run(role(third), role(second, in_roles=[third]), role(first, in_roles=[second]))
+    before = engine.snapshot()
+    cases = (
+        (role(third, in_roles=[first]), "in_roles"),
+        (role(third, in_roles=[second]), "in_roles"),
+        (grant(name="g", role=third, roles=[first]), "roles"),
+    )
+    for declared, field in cases:
+        for check in (True, False):
+            result = engine.one(declared, check=check)
+            assert (result["reason"], result["field"]) == ("InvalidSpec", field), result
+            assert f"is a member of {third}" in result["message"]
+    assert engine.snapshot() == before
+
+
+@pytest.mark.feature("O01", "L10")
+def test_a_circle_that_comes_about_meanwhile_has_its_reason(superuser_engine: Engine, unique: Unique) -> None:
+    """What the server says of one that nobody could foresee."""
+    engine, first, second = superuser_engine, unique("a"), unique("b")
+    engine.run(role(first), role(second, in_roles=[first]))
+    # On MariaDB the account that made the roles may give them.
+    with engine.login.connect() as session, pytest.raises(pymysql.MySQLError) as refused:
+        session.cursor().execute("GRANT %s TO %s", (second, first))
+    assert errors.statement_error(refused.value, doing="grant").reason == Reason.INVALID_SPEC
 
 
 def test_a_role_of_somebody_else_cannot_be_given(engine: Engine, unique: Unique) -> None:
