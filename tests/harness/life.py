@@ -26,7 +26,11 @@ from localstack.controlplane import ControlPlane
 from localstack.processes import wait_until
 
 RECOVERY = 240.0
-"""Within so many seconds after the last fault everything is as declared: backoff ends at a cap below that."""
+"""Within so many seconds after the last fault everything is as declared.
+
+A run that hangs is ended after 30 s, one that is slow with an object after 180 s at most; only what failed more than
+seven times in a row comes again later than this.
+"""
 
 
 @dataclass
