@@ -9,7 +9,6 @@ apply. An object that fails does not stop the others.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server import Server
 
 Report = Callable[[ObjectResult], None]
-Work = Callable[[Desired, ObjectResult], None]
 
 
 def converge(
@@ -55,7 +53,8 @@ class _Run:
         self._report = report
         self._cancelled = cancelled
         self._results: dict[str, ObjectResult] = {}
-        self._parts: Counter[str] = Counter()
+        self._parts: dict[str, list[Desired]] = {}
+        self._refused: dict[str, tuple[str, DbopsError] | None] = {}
         self._found: dict[str, list[ObjectResult]] = {}
 
     def document(self) -> dict[str, Any]:
@@ -63,19 +62,20 @@ class _Run:
             self._request.get("objects") or [], str((self._request.get("connection") or {}).get("engine", "postgres"))
         )
         declared = [part for one in parsed if isinstance(one, Desired) for part in companions.expand(one)]
-        self._parts = Counter(companions.belongs_to(one.ref) for one in declared)
-        for one in parsed:
-            if isinstance(one, parse.Invalid):
-                self._final(_failed(one.ref, one.error))
+        for one in declared:
+            self._parts.setdefault(companions.belongs_to(one.ref), []).append(one)
+        for entry in parsed:
+            if isinstance(entry, parse.Invalid):
+                self._final(_failed(entry.ref, entry.error))
         try:
             server = self._on_server(declared)
         except Exception as unexpected:  # noqa: BLE001 (a bug while connecting or observing is every object's result)
             error = unexpected if isinstance(unexpected, DbopsError) else _internal(unexpected)
             server = {"reachable": False, "reason": error.reason.value, "message": error.message}
-            for one in parsed:
-                if one.ref not in self._results:
-                    self._final(_failed(one.ref, error))
-        return document([self._results[one.ref] for one in parsed], server)
+            for entry in parsed:
+                if entry.ref not in self._results:
+                    self._final(_failed(entry.ref, error))
+        return document([self._results[entry.ref] for entry in parsed], server)
 
     def _on_server(self, declared: Sequence[Desired]) -> dict[str, Any]:
         options = parse.connection(self._request.get("connection") or {})
@@ -92,7 +92,7 @@ class _Run:
                 cancelled=self._cancelled,
                 stop=self._another(server),
             )
-            self._all(order.ordered(declared), objects.converge)
+            self._all(order.ordered(declared), objects)
             return {"reachable": True, "engine": options["engine"]} | server.described()
 
     def _another(self, server: Server) -> DbopsError | None:
@@ -111,32 +111,34 @@ class _Run:
                 book.settle(actual)
         return stop
 
-    def _all(self, declared: Sequence[Desired], work: Work) -> None:
+    def _all(self, declared: Sequence[Desired], objects: Objects) -> None:
         """Work on the objects in their order; on those that waited for a later one once more at the end."""
         failed: dict[order.Thing, str] = {}
         waiting: list[tuple[Desired, ObjectResult]] = []
         places = {order.thing(one): number for number, one in enumerate(declared)}
         for number, one in enumerate(declared):
-            result = self._one(one, ObjectResult(one.ref), work, failed)
+            result = self._one(one, ObjectResult(one.ref), objects, failed)
             if result.reason is Reason.DEPENDENCY_NOT_READY:
                 if any(places.get(needed, -1) > number for needed in order.needs(one)):
                     waiting.append((one, result))
                     continue
-            if result.failed:
+            if result.failed or self._refused.get(companions.belongs_to(one.ref)):
                 failed[order.thing(one)] = one.ref
             self._finish(result)
         for one, first in waiting:
             result = ObjectResult(one.ref, changed=first.changed, steps=first.steps)
-            self._finish(self._one(one, result, work, failed))
+            self._finish(self._one(one, result, objects, failed))
 
-    def _one(self, one: Desired, result: ObjectResult, work: Work, failed: Mapping[order.Thing, str]) -> ObjectResult:
+    def _one(
+        self, one: Desired, result: ObjectResult, objects: Objects, failed: Mapping[order.Thing, str]
+    ) -> ObjectResult:
         """Work on one object; what went wrong is in the RESULT, beside the steps that were done before."""
         try:
             if any(part.failed for part in self._found.get(companions.belongs_to(one.ref), ())):
                 raise DbopsError(Reason.DEPENDENCY_NOT_READY, "what comes before it failed")
             if self._cancelled(companions.belongs_to(one.ref)):
                 raise DbopsError(Reason.CANCELLED, "cancelled before it was begun")
-            work(one, result)
+            self._work(one, result, objects)
         except DbopsError as error:
             _fail(result, error)
             missing = sorted(companions.belongs_to(failed[needed]) for needed in order.needs(one) if needed in failed)
@@ -146,12 +148,23 @@ class _Run:
             _fail(result, _internal(error))
         return result
 
+    def _work(self, one: Desired, result: ObjectResult, objects: Objects) -> None:
+        """Work on one object, unless the declaration that it is a part of is wrong: then on no part of that."""
+        whole = companions.belongs_to(one.ref)
+        if whole not in self._refused:
+            self._refused[whole] = objects.refusal(self._parts[whole])
+        refused = self._refused[whole]
+        if refused is None:
+            objects.converge(one, result)
+        elif refused[0] == one.ref:
+            raise refused[1]
+
     def _finish(self, result: ObjectResult) -> None:
         """Take the result of one part; the object is done when all its parts are."""
         ref = companions.belongs_to(result.ref)
         found = self._found.setdefault(ref, [])
         found.append(result)
-        if len(found) == self._parts[ref]:
+        if len(found) == len(self._parts[ref]):
             self._final(companions.merged(found))
 
     def _final(self, result: ObjectResult) -> None:

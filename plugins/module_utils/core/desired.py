@@ -66,6 +66,8 @@ class InitSQL:
     script: str | None = field(default=None, repr=False)
     blocks: bool = True
     """Whether a failing statement fails the database."""
+    sent: tuple[str, ...] = field(default=(), repr=False)
+    """What is sent, in order; of a database that is to go nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SQL that a new database begins with: which statements there are, and which of them are still to be run; pure.
 
-Called by core.objects, which has the engine run what is pending, once per content. The ledger's entry of the
-database remembers under `init_sql` the hash of the content, how many statements of it are done, and what the engine
-made for it.
+Called by core.parse, and by core.scripts, which has the engine run what is pending, once per content. The ledger's
+entry of the database remembers under `init_sql` the hash of the content, how many statements of it are done, and what
+the engine made for it.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def in_new_database(memory: Mapping[str, Any]) -> dict[str, Any]:
     return {MEMORY: {"made": made}} if made else {}
 
 
-def statements(declared: InitSQL, engine: str) -> list[str]:
+def statements(declared: InitSQL, engine: str) -> tuple[str, ...]:
     """Give what is to be sent, in order. Raises DbopsError with InvalidSpec for a script that does not end.
 
     Of a list each item is one statement whatever it holds; a script is split as the server's client would.
     """
     if declared.script is None:
-        return [one for one in declared.statements if one.strip()]
-    return sql_script.split(declared.script, engine)
+        return tuple(one for one in declared.statements if one.strip())
+    return tuple(sql_script.split(declared.script, engine))

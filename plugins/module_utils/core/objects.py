@@ -8,9 +8,11 @@ core.server, and kinds only in their row of the engine's kinds.py.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import companions, scripts
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
@@ -30,6 +32,14 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.server impo
 _ROUNDS = 5
 """How often a plan may ask for another look, or somebody else may have changed things under us."""
 
+_WRONG = frozenset(
+    {
+        *(Reason.INVALID_SPEC, Reason.IMMUTABLE_FIELD, Reason.UNSUPPORTED),
+        *(Reason.ACCESS_DENIED, Reason.NOT_ADOPTED, Reason.CONFLICT),
+    }
+)
+"""What a declaration itself has wrong, whatever else of it is done before."""
+
 
 @dataclass
 class Objects:
@@ -47,6 +57,36 @@ class Objects:
 
     def _stopped(self, desired: Desired) -> bool:
         return self.cancelled(companions.belongs_to(desired.ref))
+
+    def refusal(self, parts: Sequence[Desired]) -> tuple[str, DbopsError] | None:
+        """Plan the PARTS of one declaration ahead; give the ref of the one that is wrong, and what is wrong with it.
+
+        So nothing is sent for one part where another one will be refused. Raises DbopsError where none can be planned.
+        """
+        if len(parts) == 1:
+            return None
+        if self.stop:
+            raise self.stop
+        self.server.require_direct()
+        state, sends = self.server.state, False
+        for one in parts:
+            if one is parts[-1] and not sends:
+                # It is the first that anything is sent for.
+                return None
+            try:
+                planned, _claimed = self._plan(self.server.kinds[one.kind], one, state)
+            except DbopsError as error:
+                planned = Plan(refusal=error)
+            if planned.refusal and planned.refusal.reason in _WRONG:
+                return one.ref, planned.refusal
+            sends = sends or bool(planned.steps)
+            # What is to be is planned on what is there by then; whether it is wrong that something goes is plain.
+            if planned.steps and one.present:
+                state = _scratch(state)
+                for step in planned.steps:
+                    if step.effect:
+                        step.effect(state)
+        return None
 
     def converge(self, desired: Desired, result: ObjectResult) -> None:
         """Bring DESIRED about, writing into RESULT as it goes. Raises DbopsError."""
@@ -114,8 +154,12 @@ class Objects:
             facts["created"] = (kind.thing, desired.name) in self._created
         return facts
 
-    def _plan(self, kind: Kind, desired: Desired) -> tuple[Plan, Claim]:
-        """Ask who owns it, and compare. What is not ours to drop gives an empty plan."""
+    def _plan(self, kind: Kind, desired: Desired, state: Any = None) -> tuple[Plan, Claim]:
+        """Ask who owns it, and compare; with a STATE other than the observed one if given.
+
+        What is not ours to drop gives an empty plan.
+        """
+        state = self.server.state if state is None else state
         entry = self._entry(kind, desired)
         what = f"{kind.thing} {desired.name}"
         mine = entry is not None and entry.owner == desired.owner_record
@@ -125,21 +169,21 @@ class Objects:
             raise DbopsError(Reason.IN_USE, text)
         if kind.thing and not desired.present:
             if not release(owner=desired.owner_record, entry=entry, force=desired.force, what=what):
-                left = kind.exists(desired, self.server.state)
+                left = kind.exists(desired, state)
                 text = f"{what} is left in place: this declaration never owned it"
                 return Plan(warnings=[text] if left else []), Claim()
-            return kind.plan(desired, self.server.state, memory), Claim()
+            return kind.plan(desired, state, memory), Claim()
         claimed = Claim()
         if kind.thing:
             claimed = claim(
                 owner=desired.owner_record,
                 entry=entry,
-                exists=kind.exists(desired, self.server.state),
+                exists=kind.exists(desired, state),
                 adopt=desired.adopt,
                 force=desired.force,
                 what=what,
             )
-        planned = kind.plan(desired, self.server.state, memory)
+        planned = kind.plan(desired, state, memory)
         if not desired.allow_destructive and desired.present and not planned.creates:
             planned.spare(memory)
         if planned.creates and (rest := in_new_database(memory)):
@@ -287,3 +331,13 @@ class Objects:
         result.credentials = self.server.verify(desired)
         if result.credentials["status"] == "False":
             raise DbopsError(Reason.AUTHENTICATION_FAILED, result.credentials["message"], field="password")
+
+
+def _scratch(state: Any) -> Any:
+    """Give a copy of STATE to note effects in that are not to stay.
+
+    What is in its collections is shared: effects put another role or database there. Those of privileges change what
+    they find, and no part of a declaration that comes with others gives any.
+    """
+    copied = {one.name: copy.copy(getattr(state, one.name)) for one in fields(state)}
+    return replace(state, **copied)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -18,6 +18,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core import (
     argument_specs,
     circles,
     grants,
+    init_sql,
     order,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
@@ -97,7 +98,7 @@ def _entry(entry: Any, number: int, engine: str) -> Desired | Invalid:
             owner = Owner.from_options(values["dbops_owner"], kind=kind, name=own_name)
             common |= {"present": values["state"] == "present", "owner_record": owner}
             common |= {name: values[name] for name in ("adopt", "force", "allow_destructive")}
-        return _BUILDERS[kind](common, values)
+        return _with_what_is_sent(_BUILDERS[kind](common, values), engine)
     except DbopsError as error:
         return Invalid(ref, error)
 
@@ -131,8 +132,8 @@ def _access(common: dict[str, Any], values: dict[str, Any]) -> Desired:
 
 def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
     privileges = values["default_privileges"]
-    init_sql = _init_sql(values["init_sql"]) if values["init_sql"] else None
-    if init_sql and common["present"] and not common["owner_record"]:
+    script = _init_sql(values["init_sql"]) if values["init_sql"] else None
+    if script and common["present"] and not common["owner_record"]:
         text = "init_sql needs dbops_owner: what was run is remembered in the ledger of who declares the database"
         raise DbopsError(Reason.INVALID_SPEC, text, field="init_sql")
     return DesiredDatabase(
@@ -155,7 +156,7 @@ def _database(common: dict[str, Any], values: dict[str, Any]) -> Desired:
             for one in privileges
         ),
         ownership=_ownership(common["name"], values["ownership"]) if values["ownership"] else None,
-        init_sql=init_sql,
+        init_sql=script,
     )
 
 
@@ -173,6 +174,13 @@ def _init_sql(values: Mapping[str, Any]) -> InitSQL:
     if (values["statements"] is None) == (values["script"] is None):
         raise DbopsError(Reason.INVALID_SPEC, "init_sql takes either statements or a script", field="init_sql")
     return InitSQL(tuple(values["statements"] or ()), values["script"], values["on_failure"] == "block")
+
+
+def _with_what_is_sent(one: Desired, engine: str) -> Desired:
+    """Take a database's script apart. Raises DbopsError with InvalidSpec for one that does not end."""
+    if not isinstance(one, DesiredDatabase) or not one.present or not one.init_sql:
+        return one
+    return replace(one, init_sql=replace(one.init_sql, sent=init_sql.statements(one.init_sql, engine)))
 
 
 def _user(common: dict[str, Any], values: dict[str, Any]) -> Desired:

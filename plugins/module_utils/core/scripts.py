@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import init_sql
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import DesiredDatabase, InitSQL
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.epoch import Superseded
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.init_sql import MEMORY, Progress
@@ -31,7 +30,7 @@ def run(
     """
     if not desired.init_sql:
         raise AssertionError("the caller has looked")
-    statements = init_sql.statements(desired.init_sql, server.engine)
+    statements = desired.init_sql.sent
     progress = _progress(server, desired, desired.init_sql)
     if progress.finished:
         _tell(result, progress)
@@ -59,7 +58,7 @@ def run(
 def _send(
     server: Server,
     desired: DesiredDatabase,
-    statements: list[str],
+    statements: Sequence[str],
     result: ObjectResult,
     stopped: Callable[[], bool],
 ) -> Progress:

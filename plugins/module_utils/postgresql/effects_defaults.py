@@ -48,6 +48,11 @@ def revoke(state: ServerState, *, key: DefaultKey, privileges: frozenset[str]) -
 def forget(state: ServerState, *, database: str, role: str) -> None:
     """Nothing is left that a role gets, or gives, by default in a database."""
     change(state, database, lambda rows: tuple(one for one in rows if role not in (one.grantor, one.grantee)))
+    # Its rows name whom they give to also where nobody asked for what is in the database.
+    for going in [one for one in state.roles.values() if one.dependencies is not None]:
+        had = going.dependencies.privileges.get(database, {}) if going.dependencies else {}
+        for key in [key for key, owner in had.items() if key[0] == "pg_default_acl" and owner == role]:
+            set_dependency(state, going.name, database, key, None, there=False)
 
 
 def change(state: ServerState, database: str, changed: Callable[[Rows], Rows]) -> None:

@@ -133,6 +133,26 @@ def test_a_check_shows_what_is_then_sent(prepared: Engine, tries: int) -> None:
 
 
 @pytest.mark.feature("A05")
+def test_defaults_go_with_who_gives_them(prepared: Engine) -> None:
+    giver, heir, getter = _USERS[0], _ROLES[0], _USERS[1]
+    defaults = {"role": getter, "schema": "public", "object_type": "tables", "privileges": ["SELECT"]}
+    made = prepared.run(
+        *({"kind": "database_user", "name": name} for name in (giver, getter)),
+        {"kind": "database_role", "name": heir},
+        {"kind": "database", "name": _DATABASES[0], "owner": giver, "default_privileges": [defaults]},
+    )
+    assert not made["failed"], made["objects"]
+    # Nothing in this list looks into the database.
+    going = [
+        {"kind": "database_user", "name": giver, "state": "absent", "reassign_owned_to": heir},
+        {"kind": "database_user", "name": getter, "state": "absent"},
+    ]
+    planned, done = prepared.run(*going, check=True), prepared.run(*going)
+    assert not done["failed"], done["objects"]
+    assert difference(planned, done) == []
+
+
+@pytest.mark.feature("A05")
 def test_what_depends_on_a_script_is_known_after_it(prepared: Engine) -> None:
     declared = [
         {

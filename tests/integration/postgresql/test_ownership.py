@@ -84,3 +84,68 @@ def test_a_role_that_existed_is_not_taken_over(engine: Engine, unique: Unique) -
     assert (result["reason"], result["field"]) == ("NotAdopted", "ownership")
     assert f"db_{name}_owner" in result["message"]
     assert engine.server.query("SELECT 1 FROM pg_database WHERE datname = %s", [name]) == []
+
+
+def refused(engine: Engine, declared: dict[str, Any]) -> dict[str, Any]:
+    """Give the result of what must be refused before anything is sent, in a check as well."""
+    before = engine.snapshot()
+    planned, done = engine.one(declared, check=True), engine.one(declared)
+    for result in (planned, done):
+        assert (result["failed"], result["steps"], result["changed"]) == (True, [], False), result
+    assert (planned["reason"], planned["field"]) == (done["reason"], done["field"])
+    assert engine.snapshot() == before
+    return done
+
+
+@pytest.mark.feature("D07", "L10")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"encoding": "KLINGON"},
+        {"lc_ctype": "xx_XX.LATIN1"},
+        {"tablespace": "nope"},
+        {"init_sql": {"script": "SELECT 'without an end"}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_wrong_database_is_refused_before_its_roles_are_made(
+    engine: Engine, unique: Unique, wrong: dict[str, Any]
+) -> None:
+    engine.run(database(unique("db")))
+    result = refused(engine, database(unique("db"), **wrong))
+    assert (result["reason"], result["field"]) == ("InvalidSpec", *wrong)
+
+
+@pytest.mark.feature("D07", "L09")
+def test_a_login_that_existed_is_seen_before_the_role_is_made(engine: Engine, unique: Unique) -> None:
+    name = unique("db")
+    engine.run(database(unique("db")), user(f"db_{name}_app"))
+    result = refused(engine, database(name))
+    assert (result["reason"], result["field"]) == ("NotAdopted", "ownership")
+    assert f"db_{name}_app" in result["message"]
+
+
+@pytest.mark.feature("D07", "L09")
+def test_a_database_that_existed_is_seen_before_the_roles_are_made(engine: Engine, unique: Unique) -> None:
+    name = unique("db")
+    engine.run(database(unique("db")), {"kind": "database", "name": name})
+    assert refused(engine, database(name))["reason"] == "NotAdopted"
+
+
+@pytest.mark.feature("D07", "L10")
+def test_a_database_does_not_go_when_its_role_never_can(engine: Engine, unique: Unique) -> None:
+    name = unique("db")
+    engine.run({"kind": "database", "name": name})
+    ownership = {"role": "pg_monitor", "drop": True}
+    result = refused(engine, {"kind": "database", "name": name, "state": "absent", "ownership": ownership})
+    assert (result["reason"], result["field"]) == ("AccessDenied", "ownership")
+
+
+@pytest.mark.feature("D07")
+def test_who_needs_a_role_of_what_was_refused_is_told_so(engine: Engine, unique: Unique) -> None:
+    name = unique("db")
+    declared = database(name, encoding="KLINGON")
+    first, second = engine.run(declared, user(unique("user"), in_roles=[f"db_{name}_owner"]))["objects"]
+    assert first["reason"] == "InvalidSpec"
+    assert second["reason"] == "DependencyNotReady"
+    assert f"database/{name} failed in this run" in second["message"]

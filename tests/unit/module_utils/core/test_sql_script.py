@@ -100,4 +100,4 @@ def test_the_published_hash() -> None:
 
 
 def test_an_item_of_a_list_is_one_statement_whatever_it_holds() -> None:
-    assert statements(InitSQL(("SELECT 1; SELECT 2", "")), "postgres") == ["SELECT 1; SELECT 2"]
+    assert statements(InitSQL(("SELECT 1; SELECT 2", "")), "postgres") == ("SELECT 1; SELECT 2",)
