@@ -109,7 +109,7 @@ def prepared(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.mark.feature("A05")
-@pytest.mark.parametrize("tries", [60, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [60, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_a_check_shows_what_is_then_sent(prepared: Engine, tries: int) -> None:
     told: list[list[dict[str, Any]]] = []
 

@@ -74,7 +74,7 @@ def try_them(engine: Engine, declared: list[dict[str, Any]], *, check: bool) -> 
 
 
 @pytest.mark.feature("L10")
-@pytest.mark.parametrize("tries", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_any_options(superuser_engine: Engine, weak_engine: Engine, tries: int) -> None:
     @settings(
         max_examples=tries // 2,
