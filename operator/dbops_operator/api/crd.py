@@ -48,6 +48,8 @@ _KEPT = frozenset(
 
 _API_VERSION = "Version of the API, dbops.dbprovision.io/v1alpha1."
 _KIND = "Kind of the object."
+# What nobody has looked at yet is in progress for kstatus, and with it for Flux, instead of done: no generation is -1.
+_UNSEEN = {"observedGeneration": -1}
 
 
 def schema_of(model: type[Block]) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def crd(kind: Kind[Any, Any]) -> dict[str, Any]:
                                 "kind": {"description": _KIND, "type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": schema_of(kind.spec),
-                                "status": schema_of(kind.status),
+                                "status": {**schema_of(kind.status), "default": _UNSEEN},
                             },
                         }
                     },

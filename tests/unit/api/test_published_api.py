@@ -63,6 +63,8 @@ ADDED_PHASES = {
     "DatabaseBackup": "|Deleting",
     "DatabaseBackupSchedule": "|Failed",
 }
+# What nobody has looked at yet is in progress for kstatus.
+STATUS_DEFAULT = str({"observedGeneration": -1})
 
 
 def test_kinds_are_the_published_ones() -> None:
@@ -88,8 +90,9 @@ def test_every_published_field_is_there_as_published() -> None:
         if theirs.path == "status.phase":
             extra = ADDED_PHASES.get(theirs.kind, "")
             constraints = frozenset(rule + extra if rule.startswith("enum=") else rule for rule in constraints)
+        default = STATUS_DEFAULT if theirs.path == "status" else theirs.default
         ours = OURS.get(key)
-        if ours != published.Field(theirs.kind, theirs.path, theirs.type, theirs.required, theirs.default, constraints):
+        if ours != published.Field(theirs.kind, theirs.path, theirs.type, theirs.required, default, constraints):
             different[key] = (theirs, ours)
     assert different == {}
 
