@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.manifest import Manifest
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.tools import Tool
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import Owner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -83,6 +85,8 @@ class Examined:
     """Bytes that the database takes on the server."""
     options: Mapping[str, Any]
     """How the tool will be called, for the manifest: the request's options as far as they can be had."""
+    server: Mapping[str, str] = field(default_factory=dict)
+    """More about server and database for the manifest: encoding, collation, ..."""
     warnings: Sequence[str] = ()
     """What will not be in the dump, and why."""
 
@@ -133,6 +137,10 @@ class RestoreRequest:
     """What only this engine has: the module's option `mysql`."""
     tools_path: Sequence[str] = ()
     scratch_path: str | None = None
+    claimant: Owner | None = None
+    """On whose behalf it is done: what the ledger says belongs to somebody else is not replaced."""
+    force: bool = False
+    """Whether it is replaced all the same."""
 
     @property
     def partial(self) -> bool:
@@ -172,19 +180,21 @@ class BackupEngine(Protocol):
     def dump(self, examined: Examined, request: BackupRequest, sink: Sink, watch: Watch) -> Contents:
         """Run the tool, give its output to SINK, and say what is in it. Raises unless the tool exited with 0."""
 
-    def check_restore(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> list[DbopsError]:
+    def check_restore(self, request: RestoreRequest, manifest: Manifest, *, scratch: bool) -> list[DbopsError]:
         """Give all that speaks against this restore, reading only (T03); SCRATCH: against a verification."""
 
-    def prepare(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> Target:
+    def prepare(self, request: RestoreRequest, manifest: Manifest, *, scratch: bool) -> Target:
         """Make the fresh database and the login without admin's rights; SCRATCH: for a verification.
 
         What an earlier try of the same restore left behind is removed first; one that is still at work is InUse.
         """
 
-    def load(self, target: Target, request: RestoreRequest, manifest: Any, source: BinaryIO, watch: Watch) -> Restored:
+    def load(
+        self, target: Target, request: RestoreRequest, manifest: Manifest, source: BinaryIO, watch: Watch
+    ) -> Restored:
         """Restore the plain bytes of the dump from SOURCE into the target, as that login."""
 
-    def compare(self, target: Target, request: RestoreRequest, manifest: Any, watch: Watch) -> list[str]:
+    def compare(self, target: Target, request: RestoreRequest, manifest: Manifest, watch: Watch) -> list[str]:
         """Give the differences between the target and what the manifest says is in the dump (B10)."""
 
     def finish(self, target: Target, request: RestoreRequest) -> str | None:

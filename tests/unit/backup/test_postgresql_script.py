@@ -131,6 +131,7 @@ def test_the_tools_list_is_counted_by_type() -> None:
 215; 1259 16388 TABLE public SEQUENCE shop
 216; 1259 16389 TABLE public orders shop
 3404; 0 0 ACL public TABLE orders shop
+3408; 826 16500 DEFAULT ACL sales DEFAULT PRIVILEGES FOR TABLES shop
 217; 1259 16390 SEQUENCE public OWNED shop
 3405; 0 0 SEQUENCE OWNED BY public OWNED shop
 3406; 2606 16400 FK CONSTRAINT public orders orders_fk shop

@@ -8,10 +8,10 @@ own login: nothing that a dump brought along runs with an administrator's rights
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import tools
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import RestoreRequest, Watch
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.manifest import Manifest
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.client import Login
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.listing import listing
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.loading import Cancelling
@@ -31,7 +31,7 @@ WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_sche
 BLOBS = "SELECT count(*) FROM pg_largeobject_metadata"
 
 
-def differences(server: Server, place: Place, request: RestoreRequest, manifest: Any, watch: Watch) -> list[str]:
+def differences(server: Server, place: Place, request: RestoreRequest, manifest: Manifest, watch: Watch) -> list[str]:
     """Give what is not as the manifest says, at most MAX_DIFFERENCES and how many more. Raises DbopsError."""
     session = server.connector.open_as(place.login, place.password, place.database)
     try:

@@ -24,6 +24,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine im
     Sink,
     Watch,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.naming import FORMATS
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql import client, properties
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.listing import listing
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.messages import require_dumped
@@ -38,7 +39,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Connector, Session
 
-EXTENSIONS = {"plain": ".sql", "custom": ".dump", "directory": ".dir", "tar": ".tar"}
 _CHOICES = {
     "schemas": "--schema",
     "exclude_schemas": "--exclude-schema",
@@ -92,9 +92,10 @@ def examine(connector: Connector, server_version: str, request: BackupRequest) -
             server_version=server_version.split(" ", maxsplit=1)[0],
             tool=tool,
             format=written,
-            extension=EXTENSIONS[written],
+            extension=FORMATS[written],
             size=size,
-            options={**recorded, "database": properties.recorded(locale)},
+            options=recorded,
+            server=properties.recorded(locale),
         )
     finally:
         session.close()

@@ -20,6 +20,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine im
     Target,
     Watch,
 )
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.manifest import Manifest
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql import (
     compare,
     dump,
@@ -59,26 +60,27 @@ class PostgreSQL:
         """Run pg_dump and give its output to SINK."""
         return dump.dump(self._server.connector, examined, request, sink, watch)
 
-    def check_restore(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> list[DbopsError]:
+    def check_restore(self, request: RestoreRequest, manifest: Manifest, *, scratch: bool) -> list[DbopsError]:
         """Give all that speaks against this restore."""
         self._server.require_direct()
         self._server.require_changeable()
         return list(preflight.problems(self._server, request, manifest, scratch=scratch))
 
-    def prepare(self, request: RestoreRequest, manifest: Any, *, scratch: bool) -> Target:
+    def prepare(self, request: RestoreRequest, manifest: Manifest, *, scratch: bool) -> Target:
         """Make the fresh database and its login."""
-        options = dict(manifest.options.get("database") or {})
-        made = place.prepare(self._server, request, options, scratch=scratch)
+        made = place.prepare(self._server, request, manifest.server, scratch=scratch)
         self._places[made.database] = made
         return Target(made.database, made.final, fresh=not made.existing)
 
-    def load(self, target: Target, request: RestoreRequest, manifest: Any, source: BinaryIO, watch: Watch) -> Restored:
+    def load(
+        self, target: Target, request: RestoreRequest, manifest: Manifest, source: BinaryIO, watch: Watch
+    ) -> Restored:
         """Restore SOURCE into the target."""
         total = len(manifest.rows) if manifest.rows is not None and not request.partial else None
         made = self._places[target.database]
         return restore.load(self._server, made, request, source, watch, written=manifest.format, total=total)
 
-    def compare(self, target: Target, request: RestoreRequest, manifest: Any, watch: Watch) -> list[str]:
+    def compare(self, target: Target, request: RestoreRequest, manifest: Manifest, watch: Watch) -> list[str]:
         """Give the differences between the target and the manifest."""
         return compare.differences(self._server, self._places[target.database], request, manifest, watch)
 

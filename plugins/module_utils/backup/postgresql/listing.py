@@ -34,8 +34,14 @@ _TYPES = (
     "SEQUENCE OWNED BY, SERVER, STATISTICS, TABLE, TABLE ATTACH, TEXT SEARCH CONFIGURATION, "
     "TEXT SEARCH DICTIONARY, TEXT SEARCH PARSER, TEXT SEARCH TEMPLATE, TRANSFORM, TRIGGER, TYPE, USER MAPPING, VIEW"
 )
-"""What is counted: not what belongs to the place rather than the content (ACL, DEFAULT ACL, DATABASE, ...)."""
+"""What is counted."""
+_OTHERS = (
+    "ACL, BLOB, BLOB METADATA, BLOBS, DATABASE, DATABASE PROPERTIES, DEFAULT ACL, ENCODING, MATERIALIZED VIEW DATA, "
+    "SEARCHPATH, SECURITY LABEL, SEQUENCE SET, STATISTICS DATA, STDSTRINGS, SUBSCRIPTION, SUBSCRIPTION TABLE, TABLE DATA"
+)
+"""What belongs to the place rather than the content, or is no object; `DEFAULT ACL` must not be taken for a DEFAULT."""
 COUNTED = frozenset(_TYPES.split(", "))
+_KNOWN = COUNTED | frozenset(_OTHERS.split(", "))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def parse(listed: bytes) -> Listing:
     tables = []
     for catalog, oid, words in _ENTRY.findall(listed):
         kind = _kind(words.decode())
-        if kind:
+        if kind and kind in COUNTED:
             found[_named(kind)] += 1
         if kind == "TABLE" and int(catalog) == _PG_CLASS:
             tables.append(int(oid))
@@ -80,7 +86,7 @@ def _kind(words: str) -> str | None:
     """Give the type out of WORDS in capitals, which may go on with a name in capitals."""
     parts = words.split(" ")
     candidates = (" ".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((one for one in candidates if one in COUNTED), None)
+    return next((one for one in candidates if one in _KNOWN), None)
 
 
 def _named(kind: str) -> str:

@@ -12,9 +12,8 @@ import contextlib
 import datetime
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import RestoreRequest
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql import properties
@@ -75,8 +74,8 @@ def existing(request: RestoreRequest, owner: str | None) -> bool:
     return owner is not None and not request.in_place and not request.drop_existing
 
 
-def prepare(server: Server, request: RestoreRequest, options: dict[str, Any], *, scratch: bool) -> Place:
-    """Make the place; OPTIONS are the database's own in the manifest (encoding and locale). Raises DbopsError."""
+def prepare(server: Server, request: RestoreRequest, noted: Mapping[str, str], *, scratch: bool) -> Place:
+    """Make the place; NOTED is what the manifest says of encoding and locale. Raises DbopsError."""
     name = made_name(request, scratch=scratch)
     _lock(server, name, request.database)
     current = None if scratch else owner_of(server, request.database)
@@ -94,7 +93,7 @@ def prepare(server: Server, request: RestoreRequest, options: dict[str, Any], *,
     try:
         _make_login(server, place, request)
         if not place.existing:
-            _make_database(server, place, options)
+            _make_database(server, place, noted)
     except BaseException:
         with contextlib.suppress(DbopsError):
             abandon(server, place)
@@ -216,11 +215,11 @@ def _make_login(server: Server, place: Place, request: RestoreRequest) -> None:
         _send(server, [], [statement])
 
 
-def _make_database(server: Server, place: Place, options: dict[str, Any]) -> None:
+def _make_database(server: Server, place: Place, noted: Mapping[str, str]) -> None:
     name = Identifier(place.database)
     parts = [
         Statement("CREATE DATABASE {} TEMPLATE template0", name),
-        *properties.locale(options, server.facts.version_number),
+        *properties.locale(noted, server.facts.version_number),
     ]
     create = Statement(" ".join("{}" for _ in parts), *parts)
     _send(server, [], [create], transactional=False)

@@ -7,11 +7,12 @@ Called by backup/postgresql/engine.py; reads only. What is found is said all at 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import tools
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import RestoreRequest
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.manifest import Manifest
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql import place
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.ownership import release
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import versions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.names import check_name
@@ -36,7 +37,7 @@ _NEEDS_ADMINISTRATOR = {
 """What a login without administrator's rights cannot make."""
 
 
-def problems(server: Server, request: RestoreRequest, manifest: Any, *, scratch: bool) -> Iterator[DbopsError]:
+def problems(server: Server, request: RestoreRequest, manifest: Manifest, *, scratch: bool) -> Iterator[DbopsError]:
     """Give what speaks against restoring the dump of MANIFEST."""
     if manifest.engine != "postgres":
         text = f"this is a dump of {manifest.engine}, and the server is PostgreSQL"
@@ -59,7 +60,7 @@ def problems(server: Server, request: RestoreRequest, manifest: Any, *, scratch:
     yield from _content(server, request, manifest)
 
 
-def _tools(request: RestoreRequest, manifest: Any, major: int) -> Iterator[DbopsError]:
+def _tools(request: RestoreRequest, manifest: Manifest, major: int) -> Iterator[DbopsError]:
     if manifest.format == "plain":
         return
     try:
@@ -84,13 +85,32 @@ def _names(server: Server, request: RestoreRequest) -> Iterator[DbopsError]:
             text = f"database {request.database} does not exist"
             yield DbopsError(Reason.DEPENDENCY_NOT_READY, text, field="target.database")
         return
+    yield from _owned(server, request)
     ((template, connectable),) = rows
     if template or not connectable:
         text = f"database {request.database} is a template or takes no connections: it is left as it is"
         yield DbopsError(Reason.BLOCKED, text, field="target.database")
 
 
-def _choice(request: RestoreRequest, manifest: Any) -> Iterator[DbopsError]:
+def _owned(server: Server, request: RestoreRequest) -> Iterator[DbopsError]:
+    """Say when the ledger knows the target as somebody else's, or not as that of whoever asks."""
+    what = f"database {request.database}"
+    found = server.ledger.read([("database", request.database)]) if server.ledger else {}
+    entry = found.get(("database", request.database))
+    try:
+        mine = release(owner=request.claimant, entry=entry, force=request.force, what=what)
+    except DbopsError as error:
+        yield error
+        return
+    if not mine:
+        whose = (
+            f"belongs to {entry.owner}" if entry and entry.state != "absent" else "existed before and is not managed"
+        )
+        text = f"{what} {whose}: it is not restored into; use force to do it all the same"
+        yield DbopsError(Reason.CONFLICT, text, field="target.database")
+
+
+def _choice(request: RestoreRequest, manifest: Manifest) -> Iterator[DbopsError]:
     chosen = {
         "schemas": request.schemas, "tables": request.tables,
         "schema_only": request.schema_only, "data_only": request.data_only,
@@ -112,7 +132,7 @@ def _choice(request: RestoreRequest, manifest: Any) -> Iterator[DbopsError]:
         yield DbopsError(Reason.INVALID_SPEC, text, field="backup")
 
 
-def _content(server: Server, request: RestoreRequest, manifest: Any) -> Iterator[DbopsError]:
+def _content(server: Server, request: RestoreRequest, manifest: Manifest) -> Iterator[DbopsError]:
     if not (request.schemas or request.tables):
         names = list(manifest.extensions)
         available = dict(server.main.rows(_EXTENSIONS, [names]))

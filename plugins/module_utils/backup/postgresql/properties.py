@@ -53,26 +53,29 @@ def locale_query(version_number: int) -> str:
     return _LOCALE.format(provider=provider, locale=locale)
 
 
-def recorded(row: tuple[Any, ...]) -> dict[str, Any]:
+def recorded(row: tuple[Any, ...]) -> dict[str, str]:
     """Give a row of `locale_query` as the manifest keeps it."""
     names = ("encoding", "lc_collate", "lc_ctype", "locale_provider", "locale")
-    return {name: value for name, value in zip(names, row, strict=True) if value is not None}
+    return {name: str(value) for name, value in zip(names, row, strict=True) if value is not None}
 
 
-def locale(options: Mapping[str, Any], version_number: int) -> Iterator[Statement]:
+def locale(noted: Mapping[str, str], version_number: int) -> Iterator[Statement]:
     """Give the parts of CREATE DATABASE for what `recorded` gave; nothing recorded, nothing said."""
-    if not options:
+    if not noted:
         return
-    yield Statement("ENCODING {}", Literal(str(options["encoding"])))
-    yield Statement("LC_COLLATE {}", Literal(str(options["lc_collate"])))
-    yield Statement("LC_CTYPE {}", Literal(str(options["lc_ctype"])))
-    provider = str(options.get("locale_provider") or "c")
+    if missing := {"encoding", "lc_collate", "lc_ctype"} - set(noted):
+        text = f"the manifest does not tell the database's {', '.join(sorted(missing))}"
+        raise DbopsError(Reason.NOT_VERIFIABLE, text, field="backup")
+    yield Statement("ENCODING {}", Literal(noted["encoding"]))
+    yield Statement("LC_COLLATE {}", Literal(noted["lc_collate"]))
+    yield Statement("LC_CTYPE {}", Literal(noted["lc_ctype"]))
+    provider = noted.get("locale_provider", "c")
     if provider not in _PROVIDERS:
         raise DbopsError(Reason.NOT_VERIFIABLE, f"the manifest names an unknown locale provider {provider!r}")
     if provider != "c" and versions.has(versions.DATABASE_LOCALE_PROVIDER, version_number):
         yield Statement("LOCALE_PROVIDER {}", Keyword(_PROVIDERS[provider]))
         name = "ICU_LOCALE {}" if provider == "i" else "BUILTIN_LOCALE {}"
-        yield Statement(name, Literal(str(options.get("locale") or "")))
+        yield Statement(name, Literal(noted.get("locale", "")))
 
 
 def copied(server: Server, source: str, target: str) -> Iterator[Statement]:
