@@ -98,23 +98,27 @@ faults: build-stack setup ## Crashes, lost servers and races
 collection: setup ## Build the collection, install the tarball into an empty path, run a playbook with it
 	$(PYTEST) tests/collection --junitxml=$(JUNIT)/collection.xml $(ARGS)
 
-# What mostly waits for servers runs in two processes, whole files in each; what watches an operator's times and
-# breaks things has the machine to itself.
-SIDE_BY_SIDE := tests/unit tests/integration tests/collection tests/e2e/api tests/e2e/reconcile tests/e2e/examples \
-    --numprocesses=2 --dist=loadfile
+# What mostly waits for servers runs in two processes, whole files in each: the engine's tests, then the reconcilers',
+# which want servers whose ledgers nobody else has made. What watches an operator's times and breaks things has the
+# machine to itself.
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile
+ENGINE := tests/unit tests/integration tests/collection
+RECONCILE := tests/e2e/api tests/e2e/reconcile tests/e2e/examples
 ONE_BY_ONE := tests/e2e/localstack tests/e2e/operator tests/faults
 
 .PHONY: test
 test: build-stack lint types ## Everything that must be green before a change is done
 	@rm -rf $(JUNIT)
-	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow' --junitxml=$(JUNIT)/side-by-side.xml
+	$(PYTEST) $(ENGINE) $(SIDE_BY_SIDE) -m 'not slow' --junitxml=$(JUNIT)/engine.xml
+	$(PYTEST) $(RECONCILE) $(SIDE_BY_SIDE) -m 'not slow' --junitxml=$(JUNIT)/reconcile.xml
 	$(PYTEST) $(ONE_BY_ONE) -m 'not slow' --junitxml=$(JUNIT)/one-by-one.xml
 	$(BIN)/python dev/collection_quality.py
 
 .PHONY: test-full
 test-full: build-stack lint types ## The same with the long tail
 	@rm -rf $(JUNIT)
-	$(PYTEST) $(SIDE_BY_SIDE) --junitxml=$(JUNIT)/side-by-side.xml
+	$(PYTEST) $(ENGINE) $(SIDE_BY_SIDE) --junitxml=$(JUNIT)/engine.xml
+	$(PYTEST) $(RECONCILE) $(SIDE_BY_SIDE) --junitxml=$(JUNIT)/reconcile.xml
 	$(PYTEST) $(ONE_BY_ONE) --junitxml=$(JUNIT)/one-by-one.xml
 	$(BIN)/python dev/collection_quality.py
 
