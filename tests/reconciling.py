@@ -104,6 +104,7 @@ class Operator:
         self.cluster = cluster
         self.lanes = DirectLanes()
         self.templates = TemplateProcess()
+        self.metrics = Metrics()
         self.store = Store()
         client.on_write = self.store.put
         self.woken: list[Key] = []
@@ -201,7 +202,7 @@ class Operator:
             lanes=self.lanes,
             settings=self.settings,
             events=Events(self.api),
-            metrics=Metrics(),
+            metrics=self.metrics,
             templates=self.templates,
             cancel=asyncio.Event(),
             priority=Priority.CHANGE,

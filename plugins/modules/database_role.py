@@ -90,7 +90,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 role:
-  description: What is there afterwards. C(exists), C(name), C(created), its attributes, and C(in_roles).
+  description:
+    - What is there afterwards. C(exists), C(name), C(created), its attributes, and C(in_roles); C(adopted) when this
+      run took it over.
   returned: always
   type: dict
   sample:

@@ -167,8 +167,8 @@ EXAMPLES = r"""
 RETURN = r"""
 user:
   description:
-    - What is there afterwards. C(exists), C(name), C(created), its attributes, and C(in_roles); when a drop is refused,
-      C(owned_objects) as well.
+    - What is there afterwards. C(exists), C(name), C(created), its attributes, and C(in_roles); C(adopted) when
+      this run took it over; when a drop is refused, C(owned_objects) as well.
   returned: always
   type: dict
   sample:

@@ -32,10 +32,12 @@ def instance_looked_at(context: Context, body: Body, *, healthy: bool, seconds: 
 
 
 def converged(context: Context, body: Body, server: Server, result: ObjectResult, *, seconds: float) -> None:
-    """Note a create, update or delete that took SECONDS."""
+    """Note a create, update or delete that took SECONDS, and an adoption."""
+    metrics = context.metrics
+    if result.observed.get("adopted"):
+        metrics.adoptions.labels(body["kind"], "success", body["metadata"].get("namespace", "")).inc()
     if not (result.changed or result.failed):
         return
-    metrics = context.metrics
     labels = {"operation": _operation(body, result), "engine": server.spec.engine}
     labels["namespace"] = body["metadata"].get("namespace", "")
     counter = {

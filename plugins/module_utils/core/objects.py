@@ -53,6 +53,7 @@ class Objects:
     stop: DbopsError | None = None
     """Why nothing is done on this server at all; what is only looked at is looked at all the same."""
     _created: set[tuple[str, str]] = field(default_factory=set)
+    _adopted: set[tuple[str, str]] = field(default_factory=set)
     _changed: bool = False
 
     def _stopped(self, desired: Desired) -> bool:
@@ -152,6 +153,8 @@ class Objects:
         facts = kind.observed(desired, self.server.state)
         if kind.thing:
             facts["created"] = (kind.thing, desired.name) in self._created
+            if (kind.thing, desired.name) in self._adopted:
+                facts["adopted"] = True
         return facts
 
     def _plan(self, kind: Kind, desired: Desired, state: Any = None) -> tuple[Plan, Claim]:
@@ -276,6 +279,8 @@ class Objects:
         if ahead or (planned.creates and not (finished and alone)):
             # Nothing is atomic with it: should we end in between, the next run knows that it is ours.
             self._record(kind, desired, claimed, planned, state="intent")
+        entry = self._entry(kind, desired)
+        adopts = claimed.record and claimed.adopt and not (entry and entry.owner == desired.owner_record)
         closing: Callable[[], None] | None = None
         if finished and (planned.drops or self._must_record(kind, desired, claimed, planned)):
             closing = partial(self._record, kind, desired, claimed, planned)
@@ -295,6 +300,8 @@ class Objects:
             raise
         if planned.creates and steps:
             self._created.add((str(kind.thing), desired.name))
+        if finished and adopts:
+            self._adopted.add((str(kind.thing), desired.name))
         return finished
 
     def _remembered(self, kind: Kind, desired: Desired) -> Mapping[str, object]:

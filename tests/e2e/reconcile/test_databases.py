@@ -105,9 +105,15 @@ async def test_a_database_that_existed_is_adopted_by_consent(
     assert not await operator.exists(key)
     assert exists(postgres, name)
     key = await create(operator, name)
+    await operator.run(key)
+    adoptions = operator.metrics.adoptions.labels("Database", "success", key.namespace)._value
+    assert adoptions.get() == 0
     await operator.annotate(instance, adopt_databases=name)
     await operator.run(key)
     assert await operator.ready(key) == ("True", "ReconcileSuccess")
+    assert adoptions.get() == 1
+    await operator.run(key)
+    assert adoptions.get() == 1
 
 
 @pytest.mark.feature("L08")
