@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Protocol
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import aes_gcm, age
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import aes_gcm, age, one_message
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.handover import ChunkReader
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
@@ -71,7 +71,11 @@ def decrypting(source: BinaryIO, kind: str | None, decryption: Mapping[str, Any]
         return io.BufferedReader(ChunkReader(plain.take, plain.close), 1 << 18)
     if not given.get("key"):
         raise _missing("with AES-256: encryption.key is missing")
-    return aes_gcm.decrypting(source, aes_gcm.key_of(given["key"]))
+    key = aes_gcm.key_of(given["key"])
+    if kind in (one_message.GCM_MESSAGE, one_message.CBC):
+        message = one_message.OneMessage(source, kind, key)
+        return io.BufferedReader(ChunkReader(message.take, message.close), 1 << 18)
+    return aes_gcm.decrypting(source, key)
 
 
 def _missing(what: str) -> DbopsError:
