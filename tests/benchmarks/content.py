@@ -54,7 +54,8 @@ class Content:
     @property
     def of_roles(self) -> list[tuple[str, str, str]]:
         """Database, role and privilege, on PostgreSQL on the schema public of the database: 10 of 100 objects."""
-        word = "CREATE" if self.engine == "postgres" else "INSERT"
+        # Who gets anything in a schema from us may use it as well.
+        word = "CREATE,USAGE" if self.engine == "postgres" else "INSERT"
         databases, roles = self.databases, self.roles
         pairs = ((databases[number % len(databases)], number) for number in range(self.count // 10))
         return [(database, roles[(number + number // len(roles)) % len(roles)], word) for database, number in pairs]
@@ -70,7 +71,7 @@ class Content:
         grants: list[Entry] = [{"user": user, "roles": [role]} for user, role in self.memberships]
         grants += [{"user": user, "grants": [_on(database, [word])]} for database, user, word in self.on_databases]
         schema = {"schema": "public"} if self.engine == "postgres" else {}
-        grants += [{"role": role, "grants": [_on(db, [word]) | schema]} for db, role, word in self.of_roles]
+        grants += [{"role": role, "grants": [_on(db, word.split(",")) | schema]} for db, role, word in self.of_roles]
         objects += [{"kind": "database_grant", "name": f"grant_{number}", **one} for number, one in enumerate(grants)]
         return [one | {"dbops_owner": owner} for one in objects] if owner else objects
 

@@ -124,7 +124,7 @@ def machine() -> str:
     model = next(line.partition(":")[2].strip() for line in information if line.startswith("model name"))
     memory = int(Path("/proc/meminfo").read_text(encoding="ascii").split()[1]) / 2**20
     return (
-        f"Measured on {time.strftime('%Y-%m-%d')}: {len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, "
+        f"Measured last on {len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, "
         f"Linux {os.uname().release.partition('-')[0]}, Python {sys.version.split()[0]}, "
         f"ansible-core {version('ansible-core')}, ansible-runner {version('ansible-runner')}, "
         f"psycopg {version('psycopg')}, PyMySQL {version('pymysql')}, Kubernetes {kubernetes_version()}, "
@@ -136,17 +136,23 @@ class Figures:
     """The figures so far, for people at once and for the page in the end."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str]] = []
+        self.rows: dict[str, str] = {}
+        """What was measured, and the rest of its row."""
+        # How many processes want to run where there are two cores: what else goes on makes all of it slower.
+        self._load = os.getloadavg()[0]
 
     def note(self, what: str, figure: str) -> None:
         """Print a figure and keep it."""
         print(f"\n{what}: {figure}", flush=True)
-        self.rows.append((what, figure))
+        self.rows[what] = f"{figure} | {time.strftime('%Y-%m-%d')}, {self._load:.0f}"
 
     def write(self) -> None:
-        """Put all of them into the page, between its marks, in the order of their letters."""
-        rows = "\n".join(f"| {what} | {figure} |" for what, figure in sorted(self.rows, key=lambda row: row[0][:3]))
-        table = f"{MARKS[0]}\n{machine()}\n\n| what | figure |\n| --- | --- |\n{rows}\n{MARKS[1]}"
+        """Put them into the page, between its marks, in the order of their letters, in place of former ones."""
         text = PAGE.read_text(encoding="utf-8")
-        begin, end = text.index(MARKS[0]), text.index(MARKS[1]) + len(MARKS[1])
+        begin, end = text.index(MARKS[0]), text.index(MARKS[1])
+        former = [line[2:-2].partition(" | ") for line in text[begin:end].splitlines() if line.startswith("| (")]
+        rows = {what: rest for what, _bar, rest in former} | self.rows
+        lines = [f"| {what} | {rest} |" for what, rest in sorted(rows.items(), key=lambda row: row[0][:3])]
+        head = "| what | figure | measured on, with a load of |\n| --- | --- | --- |"
+        table = "\n".join((MARKS[0], machine(), "", head, *lines, ""))
         PAGE.write_text(text[:begin] + table + text[end:], encoding="utf-8")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import versions
@@ -30,13 +29,15 @@ FROM mysql.user WHERE User IN %s
 """
 _MARIADB_ACCOUNTS = "SELECT User, Host, Priv FROM mysql.global_priv WHERE User IN %s"
 
-_MYSQL_ROLES = (
-    "SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION FROM mysql.role_edges WHERE TO_USER IN %s"
-)
-_MYSQL_DEFAULT_ROLES = (
-    "SELECT USER, HOST, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles WHERE USER IN %s"
-)
-_MARIADB_ROLES = "SELECT User, Host, Role, '', Admin_option FROM mysql.roles_mapping WHERE User IN %s"
+_ROLES = {
+    "mysql": """
+SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION = 'Y', d.USER IS NOT NULL
+FROM mysql.role_edges LEFT JOIN mysql.default_roles d
+  ON d.HOST = TO_HOST AND d.USER = TO_USER AND DEFAULT_ROLE_HOST = FROM_HOST AND DEFAULT_ROLE_USER = FROM_USER
+WHERE TO_USER IN %s
+""",
+    "mariadb": "SELECT User, Host, Role, '', Admin_option = 'Y', FALSE FROM mysql.roles_mapping WHERE User IN %s",
+}
 
 _SESSIONS = """
 SELECT USER, ID FROM information_schema.PROCESSLIST
@@ -69,81 +70,77 @@ def of_users(reader: Reader, users: Iterable[str], dialect: Dialect) -> dict[str
     if not names:
         return found
     asked = frozenset(names)
-    for account in (_mysql if dialect.flavour == "mysql" else _mariadb)(reader, names, dialect):
-        # The server may compare names without regard to case or accents.
-        if account.name.user in asked:
-            found.setdefault(account.name.user, {})[account.name.host] = account
+    query, read = (_mysql_query(dialect), _mysql) if dialect.flavour == "mysql" else (_MARIADB_ACCOUNTS, _mariadb)
+    # The server may compare names without regard to case or accents.
+    rows = [row for row in reader.rows(query, [names]) if row[0] in asked]
+    if not rows:
+        return found
     sessions: dict[str, list[int]] = {}
     for user, number in reader.rows(_SESSIONS, [names]):
         sessions.setdefault(user, []).append(number)
-    granted = roles(reader, found, dialect.flavour) if found else {}
+    granted = roles(reader, {row[0] for row in rows}, dialect.flavour)
+    for row in rows:
+        name = AccountName(row[0], row[1])
+        found.setdefault(name.user, {})[name.host] = Account(
+            name=name, roles=granted.get(name, ()), sessions=tuple(sessions.get(name.user, ())), **read(row)
+        )
+    return found
+
+
+def _mysql_query(dialect: Dialect) -> str:
+    has_attributes = versions.has(versions.ACCOUNT_ATTRIBUTES, dialect.version_number)
+    return _MYSQL_ACCOUNTS.format(attributes="User_attributes" if has_attributes else "NULL")
+
+
+def _mysql(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Give what a row says of an account, as fields."""
+    attributes: dict[str, Any] = json.loads(row[12]) if row[12] else {}
+    locking = attributes.get("Password_locking", {})
     return {
-        user: {
-            host: replace(one, roles=granted.get(one.name, ()), sessions=tuple(sessions.get(user, ())))
-            for host, one in hosts.items()
-        }
-        for user, hosts in found.items()
+        "plugin": row[2],
+        "authentication": row[3] or "",
+        "second_password": "additional_password" in attributes,
+        "locked": bool(row[4]),
+        "expired": bool(row[5]),
+        "tls": _TLS.get(row[6], row[6]),
+        "max_queries_per_hour": row[7],
+        "max_updates_per_hour": row[8],
+        "max_connections_per_hour": row[9],
+        "max_user_connections": row[10],
+        "password_lifetime": row[11],
+        "failed_login_attempts": locking.get("failed_login_attempts", 0),
+        "password_lock_time": locking.get("password_lock_time_days", 0),
+        "restrictions": {one["Database"]: frozenset(one["Privileges"]) for one in attributes.get("Restrictions", ())},
     }
 
 
-def _mysql(reader: Reader, names: list[str], dialect: Dialect) -> Iterator[Account]:
-    has_attributes = versions.has(versions.ACCOUNT_ATTRIBUTES, dialect.version_number)
-    query = _MYSQL_ACCOUNTS.format(attributes="User_attributes" if has_attributes else "NULL")
-    for row in reader.rows(query, [names]):
-        attributes: dict[str, Any] = json.loads(row[12]) if row[12] else {}
-        locking = attributes.get("Password_locking", {})
-        yield Account(
-            name=AccountName(row[0], row[1]),
-            plugin=row[2],
-            authentication=row[3] or "",
-            second_password="additional_password" in attributes,
-            locked=bool(row[4]),
-            expired=bool(row[5]),
-            tls=_TLS.get(row[6], row[6]),
-            max_queries_per_hour=row[7],
-            max_updates_per_hour=row[8],
-            max_connections_per_hour=row[9],
-            max_user_connections=row[10],
-            password_lifetime=row[11],
-            failed_login_attempts=locking.get("failed_login_attempts", 0),
-            password_lock_time=locking.get("password_lock_time_days", 0),
-            restrictions={one["Database"]: frozenset(one["Privileges"]) for one in attributes.get("Restrictions", ())},
-        )
-
-
-def _mariadb(reader: Reader, names: list[str], _dialect: Dialect) -> Iterator[Account]:
-    for user, host, text in reader.rows(_MARIADB_ACCOUNTS, [names]):
-        facts: dict[str, Any] = json.loads(text)
-        lifetime = facts.get("password_lifetime", -1)
-        yield Account(
-            name=AccountName(user, host),
-            is_role=bool(facts.get("is_role")),
-            plugin=facts.get("plugin", ""),
-            authentication=facts.get("authentication_string", ""),
-            locked=bool(facts.get("account_locked")),
-            # A password that was ended by hand counts as changed at the beginning of time.
-            expired=facts.get("password_last_changed") == 0,
-            tls=_MARIADB_TLS[facts.get("ssl_type", 0)],
-            max_queries_per_hour=facts.get("max_questions", 0),
-            max_updates_per_hour=facts.get("max_updates", 0),
-            max_connections_per_hour=facts.get("max_connections", 0),
-            max_user_connections=facts.get("max_user_connections", 0),
-            password_lifetime=None if lifetime < 0 else lifetime,
-            default_role=facts.get("default_role", ""),
-        )
+def _mariadb(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Give what a row says of an account, as fields."""
+    facts: dict[str, Any] = json.loads(row[2])
+    lifetime = facts.get("password_lifetime", -1)
+    return {
+        "is_role": bool(facts.get("is_role")),
+        "plugin": facts.get("plugin", ""),
+        "authentication": facts.get("authentication_string", ""),
+        "locked": bool(facts.get("account_locked")),
+        # A password that was ended by hand counts as changed at the beginning of time.
+        "expired": facts.get("password_last_changed") == 0,
+        "tls": _MARIADB_TLS[facts.get("ssl_type", 0)],
+        "max_queries_per_hour": facts.get("max_questions", 0),
+        "max_updates_per_hour": facts.get("max_updates", 0),
+        "max_connections_per_hour": facts.get("max_connections", 0),
+        "max_user_connections": facts.get("max_user_connections", 0),
+        "password_lifetime": None if lifetime < 0 else lifetime,
+        "default_role": facts.get("default_role", ""),
+    }
 
 
 def roles(reader: Reader, users: Iterable[str], flavour: str) -> dict[AccountName, tuple[RoleGrant, ...]]:
     """Read which roles these USERS (or roles) have, by account."""
-    names = list(users)
-    rows = reader.rows(_MYSQL_ROLES if flavour == "mysql" else _MARIADB_ROLES, [names])
-    default = set()
-    if flavour == "mysql" and rows:
-        default = {(AccountName(*row[:2]), AccountName(*row[2:])) for row in reader.rows(_MYSQL_DEFAULT_ROLES, [names])}
     found: dict[AccountName, list[RoleGrant]] = {}
-    for user, host, role, role_host, admin in rows:
-        member, given = AccountName(user, host), AccountName(role, role_host)
-        found.setdefault(member, []).append(RoleGrant(given, admin == "Y", (member, given) in default))
+    for user, host, role, role_host, admin, default in reader.rows(_ROLES[flavour], [list(users)]):
+        grant = RoleGrant(AccountName(role, role_host), bool(admin), bool(default))
+        found.setdefault(AccountName(user, host), []).append(grant)
     return {member: tuple(sorted(grants)) for member, grants in found.items()}
 
 

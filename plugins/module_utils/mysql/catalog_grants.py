@@ -32,9 +32,13 @@ def _bits(words: Iterable[str]) -> str:
     return " + ".join(f"({privileges.COLUMNS[word]} = 'Y') * {1 << bit}" for bit, word in enumerate(words))
 
 
-_MYSQL_GLOBAL = "SELECT User, Host, {bits} FROM mysql.user WHERE User IN %(users)s"
+# Most accounts hold nothing everywhere: of these there is nothing to read.
+_MYSQL_GLOBAL = "SELECT User, Host, {bits} AS bits FROM mysql.user WHERE User IN %(users)s HAVING bits <> 0"
 _MYSQL_DYNAMIC = "SELECT USER, HOST, PRIV, WITH_GRANT_OPTION FROM mysql.global_grants WHERE USER IN %(users)s"
-_MARIADB_GLOBAL = "SELECT User, Host, JSON_VALUE(Priv, '$.access') FROM mysql.global_priv WHERE User IN %(users)s"
+_MARIADB_GLOBAL = (
+    "SELECT User, Host, JSON_VALUE(Priv, '$.access') AS access FROM mysql.global_priv WHERE User IN %(users)s"
+    " HAVING access <> 0"
+)
 _DATABASES = "SELECT User, Host, Db, {bits} FROM mysql.db WHERE "
 _TABLES = "SELECT User, Host, Db, Table_name, Table_priv FROM mysql.tables_priv WHERE Table_priv <> '' AND "
 _COLUMNS = "SELECT User, Host, Db, Table_name, Column_name, Column_priv FROM mysql.columns_priv WHERE "
@@ -60,7 +64,9 @@ def of_users(reader: Reader, users: Iterable[str], dialect: Dialect) -> Held:
     ):
         if words:
             of_one = held.setdefault(name, {})
-            of_one[target] = of_one.get(target, frozenset()) | words
+            had = of_one.get(target)
+            # Thousands of rows have the same set; what is joined anew is one of its own.
+            of_one[target] = words if had is None else had | words
     return held
 
 
@@ -113,7 +119,7 @@ def _global(
     everything = Target(GLOBAL)
     if dialect.flavour == "mariadb":
         for user, host, access in reader.rows(_MARIADB_GLOBAL, parameters):
-            yield AccountName(user, host), everything, _known_bits(int(access or 0), privileges.BITS)
+            yield AccountName(user, host), everything, _known_bits(int(access), privileges.BITS)
         return
     for user, host, bits in reader.rows(_MYSQL_GLOBAL.format(bits=_bits(_GLOBAL_WORDS)), parameters):
         yield AccountName(user, host), everything, _known_bits(int(bits), _GLOBAL_WORDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache, lru_cache
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import Grant
@@ -41,13 +42,15 @@ _NAMED = {
     PROCEDURE: ("database", "procedure"),
     FUNCTION: ("database", "function"),
 }
+_OPTIONS = ("database", "table", "columns", "procedure", "function")
 _NOTHING = "USAGE"
 
 
 def merge(into: Items, other: Mapping[Target, frozenset[str]]) -> Items:
     """Add the items of OTHER to INTO, which is given back."""
     for target, words in other.items():
-        into[target] = into.get(target, frozenset()) | words
+        had = into.get(target)
+        into[target] = words if had is None else had | words
     return into
 
 
@@ -66,10 +69,10 @@ def read_entry(entry: Grant, facts: Facts, dynamic: frozenset[str]) -> Items:
     passed_on = entry.grant_option or GRANT_OPTION in entry.privileges
     option = frozenset({GRANT_OPTION} if passed_on else ())
     found: Items = {}
-    for target in targets(entry, facts):
+    for target in _targets(entry, level, facts):
         static = words - dynamic if level == GLOBAL else words
         # A column has no grant option of its own: it is the table's.
-        plain = static if level == COLUMN else static | option
+        plain = static | option if option and level != COLUMN else static
         # Nor does that of dynamic privileges let anything else be passed on.
         if level == GLOBAL and words and not static:
             plain = static
@@ -85,16 +88,18 @@ def read_entry(entry: Grant, facts: Facts, dynamic: frozenset[str]) -> Items:
 
 def targets(entry: Grant, facts: Facts) -> list[Target]:
     """Give what one entry is about."""
-    level = level_of(entry)
+    return _targets(entry, level_of(entry), facts)
+
+
+def _targets(entry: Grant, level: str, facts: Facts) -> list[Target]:
     database = facts.fold(entry.database or "")
     if level == COLUMN:
         # The server compares the names of columns without regard to case.
         table = facts.fold(entry.table or "")
         return [Target(COLUMN, database, table, column.lower()) for column in entry.columns]
-    name = {TABLE: facts.fold(entry.table or ""), PROCEDURE: entry.procedure, FUNCTION: entry.function}.get(level)
     if level in (PROCEDURE, FUNCTION):
-        name = (name or "").lower()
-    return [Target(level, database, name or "")]
+        return [Target(level, database, (entry.procedure or entry.function or "").lower())]
+    return [Target(level, database, facts.fold(entry.table or "") if level == TABLE else "")]
 
 
 def named(entries: Iterable[Grant]) -> tuple[set[str], set[Target]]:
@@ -117,21 +122,11 @@ def named(entries: Iterable[Grant]) -> tuple[set[str], set[Target]]:
 
 def level_of(entry: Grant) -> str:
     """Give the level of an entry: the one that it names, or else that of what it names."""
-    level = entry.level
-    if level is None:
-        level = next((one for one in reversed(LEVELS) if _NAMED[one] and _names(entry, one)), None)
-    if level is None:
-        raise _invalid("an entry of grants names neither a level nor what it is on")
-    named = {"database", "table", "columns", "procedure", "function"}
-    for option in sorted(named):
-        value = getattr(entry, option)
-        if bool(value) != (option in _NAMED[level]):
-            problem = "does not name" if not value else "names"
-            raise _invalid(f"an entry of level {level} {problem} {option}")
-    for option in ("database", "table", "procedure", "function"):
-        value = getattr(entry, option)
-        if value is not None:
-            check_name(value, field=FIELD)
+    names = (bool(entry.database), bool(entry.table), bool(entry.columns), bool(entry.procedure), bool(entry.function))
+    level = _level(entry.level, names)
+    for name in (entry.database, entry.table, entry.procedure, entry.function):
+        if name is not None:
+            check_name(name, field=FIELD)
     for column in entry.columns:
         check_name(column, field=FIELD)
     if entry.table == "*" or entry.database == "*":
@@ -139,29 +134,52 @@ def level_of(entry: Grant) -> str:
     return level
 
 
-def _names(entry: Grant, level: str) -> bool:
-    return all(getattr(entry, option) for option in _NAMED[level])
+@cache
+def _level(level: str | None, named: tuple[bool, ...]) -> str:
+    """Give the level of an entry that says LEVEL, and of _OPTIONS has those that are NAMED."""
+    options = {option for option, is_named in zip(_OPTIONS, named, strict=True) if is_named}
+    if level is None:
+        level = next((one for one in reversed(LEVELS) if _NAMED[one] and options.issuperset(_NAMED[one])), None)
+    if level is None:
+        raise _invalid("an entry of grants names neither a level nor what it is on")
+    wrong = options.symmetric_difference(_NAMED[level])
+    if wrong:
+        option = min(wrong)
+        raise _invalid(f"an entry of level {level} {'names' if option in options else 'does not name'} {option}")
+    return level
 
 
 def _words(entry: Grant, level: str, facts: Facts, dynamic: frozenset[str]) -> frozenset[str]:
     """Give the privileges of an entry as the server's tables call them."""
     dialect = facts.dialect
-    here = frozenset(dialect.privileges_at(level)) | (dynamic if level == GLOBAL else frozenset())
+    here = dialect.privileges_at(level)
+    found, unknown = _known(entry.privileges, here, dynamic if level == GLOBAL else frozenset(), dialect.flavour)
+    if unknown:
+        raise _unknown(unknown, level, facts)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _known(
+    declared: tuple[str, ...], static: tuple[str, ...], dynamic: frozenset[str], flavour: str
+) -> tuple[frozenset[str], str | None]:
+    """Give which privileges are DECLARED, of those that there are, and the first that there is not.
+
+    Many entries declare the same ones.
+    """
+    here = dynamic.union(static)
     # MySQL's dynamic privileges have underscores, MariaDB's have blanks; each may be written the other way.
     spelled = {one.replace("_", " "): one for one in here}
     found: set[str] = set()
-    for word in entry.privileges:
+    for word in declared:
         if word in ALL:
             found |= here
-            continue
-        if word in (_NOTHING, GRANT_OPTION):
-            continue
-        usual = privileges.usual_word(word, flavour=dialect.flavour)
-        known = spelled.get(usual.replace("_", " "))
-        if known is None:
-            raise _unknown(word, level, facts)
-        found.add(known)
-    return frozenset(found)
+        elif word not in (_NOTHING, GRANT_OPTION):
+            known = spelled.get(privileges.usual_word(word, flavour=flavour).replace("_", " "))
+            if known is None:
+                return frozenset(), word
+            found.add(known)
+    return frozenset(found), None
 
 
 def _unknown(word: str, level: str, facts: Facts) -> DbopsError:

@@ -23,24 +23,26 @@ _LAST_OF_UTF8MB3 = "\uffff"
 
 def check_name(name: str, *, field: str, characters: int = OBJECT_CHARACTERS) -> None:
     """Refuse with InvalidSpec what no object on the server can be called."""
-    problem = None
-    if not name:
-        problem = "is empty"
-    elif "\0" in name:
-        problem = "contains a NUL character"
-    elif max(name) > _LAST_OF_UTF8MB3:
-        problem = f"{name!r} contains a character that the server cannot keep in names, such as an emoji"
-    elif len(name) > characters:
-        problem = f"{name[:20]!r}... is {len(name)} characters long; the server keeps {characters}"
-    elif name[-1] in BLANKS:
-        problem = f"{name!r} ends with a blank"
+    problem = _problem(name, characters)
     if problem:
         raise DbopsError(Reason.INVALID_SPEC, f"{field} {problem}", field=field)
 
 
+def _problem(name: str, characters: int) -> str | None:
+    if not name:
+        return "is empty"
+    if "\0" in name:
+        return "contains a NUL character"
+    if not can_be(name):
+        return f"{name!r} contains a character that the server cannot keep in names, such as an emoji"
+    if len(name) > characters:
+        return f"{name[:20]!r}... is {len(name)} characters long; the server keeps {characters}"
+    return f"{name!r} ends with a blank" if name[-1] in BLANKS else None
+
+
 def can_be(name: str) -> bool:
     """Whether the server can compare NAME with its own; for one that it cannot keep, the question is an error."""
-    return max(name, default="") <= _LAST_OF_UTF8MB3
+    return name.isascii() or max(name) <= _LAST_OF_UTF8MB3
 
 
 def quoted(name: str) -> str:

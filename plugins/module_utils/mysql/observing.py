@@ -43,6 +43,8 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql.state impo
     Wanted,
 )
 
+_NOTHING = Wanted()
+
 
 @dataclass
 class Observing:
@@ -64,7 +66,7 @@ class Observing:
         """Read what OBJECTS need into STATE, and what the ledger (BOOK) says of them into ENTRIES."""
         self._read_entries(objects, book, entries)
         wanted = Wanted.union(KINDS[one.kind].wanted(one) for one in objects if one.kind in KINDS)
-        self._read_accounts(Wanted.union([wanted, *(_again(one, entries) for one in objects)]), state, main)
+        self._read_accounts(wanted.with_(Wanted.union(_again(one, entries) for one in objects)), state, main)
         self._read_databases(wanted, state, main)
         if wanted.unmanaged:
             state.unmanaged = discovery.unmanaged(main, book, state.facts)
@@ -122,11 +124,10 @@ class Observing:
         found = catalog_accounts.of_users(main, wanted.users, dialect)
         reading = {*wanted.privileges, *_emulated(wanted, found, dialect)} & found.keys()
         if reading:
-            held = catalog_grants.of_users(main, reading, dialect)
-            for user in reading:
-                found[user] = {
-                    host: replace(one, privileges=held.get(one.name, {})) for host, one in found[user].items()
-                }
+            for name, those in catalog_grants.of_users(main, reading, dialect).items():
+                accounts = found[name.user] if name.user in reading else {}
+                if name.host in accounts:
+                    accounts[name.host] = replace(accounts[name.host], privileges=those)
         for user in wanted.users:
             state.accounts.pop(user, None)
         state.accounts |= found
@@ -216,7 +217,7 @@ def _again(desired: Desired, entries: Mapping[Thing, Entry]) -> Wanted:
     thing = _thing(desired)
     given = declared.by_entry(entries[thing]) if thing and thing in entries else None
     if not given:
-        return Wanted()
+        return _NOTHING
     users, holders = given[1].roles, frozenset({given[0]} if given[1].copied else ())
     if isinstance(desired, DesiredGrant):
         # Who got it may be another one than now.

@@ -8,7 +8,7 @@ Filled by mysql/catalog.py and its neighbours in a few queries for all objects t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import Reason
@@ -44,9 +44,8 @@ class Target(NamedTuple):
     column: str = ""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What has to be read of a server for some declared objects."""
+class Wanted(NamedTuple):
+    """What has to be read of a server for some declared objects; made for each of them, which may be thousands."""
 
     users: frozenset[str] = frozenset()
     """Users and roles by name; all their hosts are read."""
@@ -69,16 +68,21 @@ class Wanted:
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
         """Give all of MANY together, without names that no server has: planners refuse those."""
-        parts = list(many)
-        found: dict[str, Any] = {}
-        for one in fields(cls):
-            together = frozenset().union(*(getattr(part, one.name) for part in parts))
-            found[one.name] = frozenset(name for name in together if all(can_be(part) for part in _parts(name)))
-        return cls(**found)
+        found: list[set[Any]] = [set() for _ in cls._fields]
+        for part in many:
+            for together, those in zip(found, part, strict=True):
+                if those:
+                    together.update(those)
+        return cls(*(frozenset(name for name in those if all(map(can_be, _parts(name)))) for those in found))
+
+    def with_(self, other: Wanted) -> Wanted:
+        """Give both together."""
+        together: list[Any] = [one | more for one, more in zip(self, other, strict=True)]
+        return Wanted(*together)
 
 
 def _parts(name: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (name,) if isinstance(name, str) else tuple(name)
+    return (name,) if isinstance(name, str) else name
 
 
 class RoleGrant(NamedTuple):

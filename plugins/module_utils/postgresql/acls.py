@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -92,6 +93,11 @@ class AclObject:
         self.entries = _kept(before.entries, grantees) | self.entries
         self.passed_on = _kept(before.passed_on, grantees) | self.passed_on
         self.effective = {key: had for key, had in before.effective.items() if key[0] not in grantees} | self.effective
+
+    def effectively(self, grantee: str, column: str) -> AbstractSet[str]:
+        """Give what GRANTEE may do after all as far as that was looked at; what everybody may do with a schema, too."""
+        everybody = self.entries.get(PUBLIC, ()) if self.type == "schema" else ()
+        return self.effective.get((grantee, column), frozenset()).union(*(entry.privileges for entry in everybody))
 
     @property
     def label(self) -> str:

@@ -38,11 +38,15 @@ SELECT r.oid, r.rolname, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolinheri
        CASE WHEN isfinite(r.rolvaliduntil)
             THEN to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
             ELSE r.rolvaliduntil::text END,
-       r.rolconfig
-FROM pg_roles r WHERE r.rolname = ANY(%s)
+       r.rolconfig, {verifier}
+FROM pg_roles r {authid} WHERE r.rolname = ANY(%s)
 """
 
-_VERIFIERS = "SELECT oid, coalesce(rolpassword, '') FROM pg_authid WHERE oid = ANY(%s)"
+# By whether verifiers may be read.
+_VERIFIERS = {
+    True: {"verifier": "coalesce(a.rolpassword, '')", "authid": "JOIN pg_authid a ON a.oid = r.oid"},
+    False: {"verifier": "NULL", "authid": ""},
+}
 
 _MEMBERSHIPS = """
 SELECT m.member, g.rolname, coalesce(by.rolname, ''), m.admin_option, {options}
@@ -105,9 +109,8 @@ def facts(session: Session) -> Facts:
 
 def roles(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Role]:
     """Read the roles of these NAMES that exist, with their settings and memberships."""
-    rows = reader.rows(_ROLES, [list(names)])
+    rows = reader.rows(_ROLES.format(**_VERIFIERS[admin.reads_verifiers]), [list(names)])
     oids = [row[0] for row in rows]
-    verifiers = dict(reader.rows(_VERIFIERS, [oids])) if admin.reads_verifiers and oids else {}
     member_of: dict[int, list[Membership]] = {}
     if oids:
         modern = versions.has(versions.MEMBERSHIP_OPTIONS, reader.version_number)
@@ -126,7 +129,7 @@ def roles(reader: Reader, names: Iterable[str], admin: Admin) -> dict[str, Role]
             bypass_rls=row[8],
             connection_limit=row[9],
             valid_until=_moment(row[10]),
-            verifier=verifiers.get(row[0], "") if admin.reads_verifiers else None,
+            verifier=row[12],
             config_parameters=dict(one.split("=", 1) for one in row[11] or ()),
             member_of=tuple(member_of.get(row[0], ())),
         )

@@ -29,7 +29,11 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.defau
     grantee_name,
 )
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import DefaultKey
-from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import Declaration, Wanted
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
+    Declaration,
+    Wanted,
+    add_asked,
+)
 
 _DEFAULT = default_privileges.FIELD
 Thing = tuple[str, str]
@@ -127,24 +131,26 @@ def grantees(desired: Desired | None) -> list[str]:
     return []
 
 
-def wanted(desired: Desired) -> Wanted:
+def of_interest(desired: Desired) -> list[str]:
     """Give of whom it matters to an object of the list what other declarations give."""
     gives = not isinstance(desired, DesiredUser | DesiredRole) or (desired.present and desired.in_roles is not None)
     if not gives and not (isinstance(desired, DesiredRole) and desired.grants is not None):
-        return Wanted()
-    return Wanted(grantees=frozenset(grantees(desired)))
+        return []
+    return grantees(desired)
 
 
 def wanted_again(entry: Entry) -> Wanted:
     """Give what must be read to take back what the ledger says that a declaration gave."""
     given = by_entry(entry)
-    acls = {(grantee, target) for grantee, one in given.items() for target in one.items}
+    acls: dict[grant_items.Target, set[str]] = {}
+    for grantee, one in given.items():
+        add_asked(acls, dict.fromkeys(one.items, frozenset((grantee,))))
     databases = {key.database for one in given.values() for key in one.default_privileges}
     grantors = {key.grantor for one in given.values() for key in one.default_privileges}
     return Wanted(
         # Who got it may be another one than now.
         roles=frozenset(grantors | ({*given} if entry.kind == "grant" else set())),
         grantees=frozenset(given),
-        acls=frozenset(acls),
+        acls=acls,
         default_acls=frozenset(databases if entry.kind == "grant" else ()),
     )

@@ -53,13 +53,11 @@ _NOTHING: frozenset[str] = frozenset()
 def wanted(desired: DesiredGrant) -> Wanted:
     """Give what must be read: who gets it, what they get, and the roles that are named."""
     grantee = grantee_name(desired.grantee)
-    targets = set(grant_items.targets(desired.grants))
-    for one in desired.default_privileges:
-        targets.add(Target(one.database, "schema", one.schema))
+    schemas = (Target(one.database, "schema", one.schema) for one in desired.default_privileges)
     return Wanted(
         roles=frozenset({desired.grantee, *desired.roles, *(one.granted_by for one in desired.default_privileges)}),
         memberships=frozenset((desired.grantee, role) for role in desired.roles if desired.present),
-        acls=frozenset((grantee, target) for target in targets),
+        acls=dict.fromkeys((*grant_items.targets(desired.grants), *schemas), frozenset((grantee,))),
         default_acls=frozenset(one.database for one in desired.default_privileges),
     )
 

@@ -192,7 +192,7 @@ def _lacks(entry: Grant, grantee: str, state: ServerState, *, inline: bool) -> l
         return None
     lacking: dict[tuple[str, str, str, bool], list[str]] = {}
     for one in found.lacking:
-        effective = one.privilege in one.object.effective.get((grantee, one.column), ()) and not one.option
+        effective = one.privilege in one.object.effectively(grantee, one.column) and not one.option
         key = ("column" if one.column else one.object.type, one.object.label, one.column, effective)
         lacking.setdefault(key, []).append(one.privilege)
     return [

@@ -84,9 +84,10 @@ def targets(entries: Iterable[Grant]) -> Iterator[Target]:
         if not entry.database:
             continue
         if entry.tables or entry.sequences or entry.functions:
-            for target in _targets(entry):
-                yield target
-                yield Target(target.database, "schema", target.schema)
+            found = list(_targets(entry))
+            yield from found
+            for schema in {target.schema for target in found}:
+                yield Target(entry.database, "schema", schema)
         elif entry.schema:
             yield Target(entry.database, "schema", entry.schema)
             yield Target(entry.database, "table", entry.schema, EVERY)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.desired import (
     Desired,
@@ -30,17 +31,21 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql impor
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql import login as logins
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acls import AclObject, DatabaseAcls
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.acting_as import can_act_as
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.catalog_grants import by_database
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.connection import Connector
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.declared import Thing
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.grant_items import Target
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.kinds import KINDS
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.ledger import Ledger
+from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.privileges import PUBLIC
 from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state import (
+    Asked,
     Declaration,
     Reader,
     Role,
     ServerState,
     Wanted,
+    add_asked,
 )
 
 
@@ -55,7 +60,7 @@ class Observing:
     _by_grantee: dict[str, dict[Thing, Desired]] = field(default_factory=dict)
     _recorded: dict[str, dict[Thing, Entry]] = field(default_factory=dict)
     _version_number: int = 0
-    _asked: dict[str, set[tuple[str, Target]]] = field(default_factory=dict)
+    _asked: dict[str, dict[Target, set[str]]] = field(default_factory=dict)
 
     def look(
         self,
@@ -68,11 +73,11 @@ class Observing:
         """Read what OBJECTS need into STATE, and what the ledger (BOOK) says of them into ENTRIES."""
         found = self._read_entries(objects, book, entries)
         wanted = Wanted.union(
-            [
-                *(KINDS[one.kind].wanted(one) for one in objects),
-                *(declared.wanted(one) for one in objects),
-                *(declared.wanted_again(entry) for entry in found),
-            ]
+            chain(
+                (KINDS[one.kind].wanted(one) for one in objects),
+                (declared.wanted_again(entry) for entry in found),
+                [Wanted(grantees=frozenset(name for one in objects for name in declared.of_interest(one)))],
+            )
         )
         contents: frozenset[str] = frozenset()
         if wanted.databases:
@@ -103,7 +108,7 @@ class Observing:
 
     def look_again(self, database: str, state: ServerState, main: Reader) -> None:
         """Read anew what was asked of the content of a DATABASE, which a script has changed."""
-        wanted = Wanted(acls=frozenset(self._asked.get(database, ())))
+        wanted = Wanted(acls=self._asked.get(database, {}))
         self._visit(wanted, frozenset(), state, main)
         self._read_roles(wanted, _owners(state, wanted), state, main)
 
@@ -119,11 +124,11 @@ class Observing:
 
     def _with_asked(self, objects: Sequence[Desired], wanted: Wanted) -> Wanted:
         """Remember what is asked; when a database is looked at again, what was asked of its content is as well."""
-        for one in wanted.acls:
-            self._asked.setdefault(one[1].database, set()).add(one)
+        for name, asked in by_database(wanted.acls).items():
+            add_asked(self._asked.setdefault(name, {}), asked)
         names = {one.name for one in objects if isinstance(one, DesiredDatabase)}
-        again = [self._asked[name] for name in names if name in self._asked]
-        return replace(wanted, acls=wanted.acls.union(*again)) if again else wanted
+        again = {target: those for name in names for target, those in self._asked.get(name, {}).items()}
+        return wanted._replace(acls={**wanted.acls, **again}) if again else wanted
 
     def _note(self, objects: Sequence[Desired], state: ServerState) -> None:
         """Remember what the list declares."""
@@ -164,22 +169,20 @@ class Observing:
 
     def _visit(self, wanted: Wanted, contents: frozenset[str], state: ServerState, main: Reader) -> None:
         """Read the CONTENTS of databases, and who holds what on and in them; each is visited once, for all of it."""
-        visits = catalog_grants.read_into(state, main, wanted)
-        by_database: dict[str, set[tuple[str, Target]]] = {}
+        asked = by_database(wanted.acls)
+        visits = catalog_grants.read_into(state, main, asked, wanted.default_acls)
         known: set[str] = set()
-        for one in wanted.acls:
-            by_database.setdefault(one[1].database, set()).add(one)
-        for name in sorted({*contents, *by_database, *wanted.default_acls}):
+        for name in sorted({*contents, *asked, *wanted.default_acls}):
             if name in contents:
                 catalog_databases.look_into(state, name, self.inside)
             if name in visits:
                 catalog_grants.look_into(state, name, visits[name], self.inside)
-            if name in state.acls and name in by_database:
-                owners = state.acls[name].owners() - known
-                if owners and not state.facts.admin.superuser:
+            if name in state.acls and name in asked:
+                owners = set() if state.facts.admin.superuser else state.acls[name].owners() - known
+                if owners:
                     self._read_roles(Wanted(), owners, state, main)
                     known |= owners
-                self._read_effective(by_database[name], state.acls[name], state, main)
+                self._read_effective(asked[name], state.acls[name], state, main)
         if wanted.extensions:
             catalog_databases.read_extensions(state, main, wanted.extensions)
 
@@ -208,17 +211,15 @@ class Observing:
                 rights[one] = (known - set(names)) | those
         state.facts = replace(state.facts, admin=replace(admin, **rights))
 
-    def _read_effective(
-        self, asked: Iterable[tuple[str, Target]], database: DatabaseAcls, state: ServerState, main: Reader
-    ) -> None:
+    def _read_effective(self, asked: Asked, database: DatabaseAcls, state: ServerState, main: Reader) -> None:
         """Where this account cannot grant, and where a role needs a schema, see what roles may do all the same."""
         itself: dict[tuple[str, str], list[AclObject]] = {}
         within: dict[tuple[str, str], list[AclObject]] = {}
-        for grantee, target in asked:
+        for target, grantees in asked.items():
             for one in database.find(target):
-                needs = one.type == "schema" and not _uses(one, grantee)
-                if needs or not can_act_as(database.real_owner(one), state):
-                    lacking = itself if one.type == "database" else within
+                lacking = itself if one.type == "database" else within
+                decided = can_act_as(database.real_owner(one), state)
+                for grantee in _without_usage(one, grantees) if decided else grantees:
                     lacking.setdefault((grantee, target.column), []).append(one)
         if itself:
             catalog_grants.read_effective(main, itself)
@@ -240,16 +241,19 @@ class Observing:
 def _with_templates(objects: Sequence[Desired], wanted: Wanted, state: ServerState) -> Wanted:
     """What is asked about the content of a database that is still to be made is asked of its template as well."""
     made = {one.name: one for one in objects if isinstance(one, DesiredDatabase) and one.present}
-    acls: set[tuple[str, Target]] = set()
-    for grantee, target in wanted.acls:
+    acls: dict[Target, set[str]] = {}
+    for target, grantees in wanted.acls.items():
         name, seen = target.database, set[str]()
         while name in made and name not in state.databases and name not in seen:
             seen.add(name)
             name = made[name].template or "template1"
         new = all(schema.name != target.schema for schema in made[target.database].schemas) if seen else False
         if new and target.type != "database" and name in state.databases:
-            acls.add((grantee, target._replace(database=name)))
-    return replace(wanted, acls=wanted.acls | acls) if acls else wanted
+            add_asked(acls, {target._replace(database=name): grantees})
+    if acls:
+        add_asked(acls, wanted.acls)
+        return wanted._replace(acls=acls)
+    return wanted
 
 
 def _thing(one: Desired) -> Thing | None:
@@ -260,9 +264,16 @@ def _thing(one: Desired) -> Thing | None:
 def _owners(state: ServerState, wanted: Wanted) -> set[str]:
     """Give who owns what was looked at: without superuser it is changed in the owner's name."""
     databases = [state.databases[name] for name in wanted.databases if name in state.databases]
-    names = {target.database for _ignored, target in wanted.acls} | wanted.default_acls
+    names = {target.database for target in wanted.acls} | wanted.default_acls
     looked_at = [state.acls[name] for name in names if name in state.acls]
     return {owner for found in (databases, looked_at) for one in found for owner in one.owners()}
+
+
+def _without_usage(one: AclObject, grantees: Iterable[str]) -> list[str]:
+    """Give which GRANTEES may use a schema neither by themselves nor as everybody may."""
+    if one.type != "schema" or _uses(one, PUBLIC):
+        return []
+    return [grantee for grantee in grantees if not _uses(one, grantee)]
 
 
 def _uses(schema: AclObject, grantee: str) -> bool:

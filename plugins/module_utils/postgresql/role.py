@@ -32,12 +32,12 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.state
 def wanted(desired: DesiredRole) -> Wanted:
     """Give what must be read: the role, those that it refers to, and what depends on it when it is to go."""
     named = {desired.name, *(desired.in_roles or ()), desired.reassign_owned_to}
-    targets = grant_items.targets(desired.grants or ())
+    targets = grant_items.targets(desired.grants or ()) if desired.present else ()
     return Wanted(
         roles=frozenset(name for name in named if name),
         memberships=frozenset((desired.name, name) for name in desired.in_roles or ()),
         dependencies=frozenset() if desired.present else frozenset({desired.name}),
-        acls=frozenset((desired.name, target) for target in targets if desired.present),
+        acls=dict.fromkeys(targets, frozenset((desired.name,))),
     )
 
 

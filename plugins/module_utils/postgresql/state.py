@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError
@@ -37,6 +39,10 @@ class Reader(Protocol):
         """Give all rows of QUERY, a constant text with psycopg's placeholders."""
 
 
+Asked = Mapping[Target, AbstractSet[str]]
+"""What privileges are on, and the roles of which they matter."""
+
+
 class WantedExtension(NamedTuple):
     """An extension that is to be in a database, in any version and schema if None."""
 
@@ -46,9 +52,8 @@ class WantedExtension(NamedTuple):
     schema: str | None
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What has to be read of a server for some declared objects."""
+class Wanted(NamedTuple):
+    """What has to be read of a server for some declared objects; made for each of them, which may be thousands."""
 
     roles: frozenset[str] = frozenset()
     databases: frozenset[str] = frozenset()
@@ -64,8 +69,8 @@ class Wanted:
     """Where one is not as wanted, it matters what the server has files of."""
     memberships: frozenset[tuple[str, str]] = frozenset()
     """Members and the roles that they are to get (all in `roles` as well)."""
-    acls: frozenset[tuple[str, Target]] = frozenset()
-    """Roles, and what their privileges on are to be read."""
+    acls: Asked = MappingProxyType({})
+    """Of which roles the privileges are to be read, by what they are on."""
     default_acls: frozenset[str] = frozenset()
     """Databases whose default privileges are to be read."""
     unmanaged: frozenset[str] = frozenset()
@@ -77,9 +82,26 @@ class Wanted:
 
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
-        """Give all of MANY together."""
-        parts = list(many)
-        return cls(**{one.name: frozenset().union(*(getattr(part, one.name) for part in parts)) for one in fields(cls)})
+        """Give all of MANY together, each of which is looked at once and not kept: there may be thousands."""
+        acls: dict[Target, set[str]] = {}
+        sets: dict[str, set[Any]] = {name: set() for name in cls._fields if name != "acls"}
+        for part in many:
+            for name, those in zip(cls._fields, part, strict=True):
+                if name == "acls":
+                    add_asked(acls, part.acls)
+                elif those:
+                    sets[name].update(those)
+        return cls(acls=acls, **{name: frozenset(those) for name, those in sets.items()})
+
+
+def add_asked(into: dict[Target, set[str]], asked: Asked) -> None:
+    """Add what is ASKED to INTO, whose sets are its own."""
+    for target, grantees in asked.items():
+        known = into.get(target)
+        if known is None:
+            into[target] = set(grantees)
+        else:
+            known |= grantees
 
 
 @dataclass(frozen=True)
