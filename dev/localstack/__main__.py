@@ -144,7 +144,6 @@ def main() -> None:
         binaries.helm(say)
         binaries.kstatus(say)
         binaries.s3(say)
-        binaries.gcs(say)
         mysql_binaries.build(say)
     else:
         {"up": up, "down": down, "keep": keep}[command]()

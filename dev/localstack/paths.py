@@ -2,7 +2,7 @@
 """Where the local stack keeps what it builds and which versions it builds. Standard library only.
 
 Used by the set-up (dev/setup_venv.py) and by every other file of this package. The versions have one source:
-the `require` lines of the go.mod in dev/controlplane, dev/helm, dev/kstatus and dev/objectstores.
+the `require` lines of the go.mod in dev/controlplane, dev/helm, dev/kstatus and dev/s3server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROL_PLANE_MODULE = ROOT / "dev" / "controlplane"
 HELM_MODULE = ROOT / "dev" / "helm"
 KSTATUS_MODULE = ROOT / "dev" / "kstatus"
-OBJECT_STORES_MODULE = ROOT / "dev" / "objectstores"
+S3_SERVER_MODULE = ROOT / "dev" / "s3server"
 
 
 def cache_directory() -> Path:
@@ -64,11 +64,5 @@ def kstatus_binary() -> Path:
 
 def s3_binary() -> Path:
     """Path of the S3 server in the cache, built or not."""
-    version = module_version("github.com/versity/versitygw", OBJECT_STORES_MODULE)
+    version = module_version("github.com/versity/versitygw", S3_SERVER_MODULE)
     return cache_directory() / f"versitygw-{version}" / "versitygw"
-
-
-def gcs_binary() -> Path:
-    """Path of the emulator of Google Cloud Storage in the cache, built or not."""
-    version = module_version("github.com/fsouza/fake-gcs-server", OBJECT_STORES_MODULE)
-    return cache_directory() / f"fake-gcs-server-{version}" / "fake-gcs-server"

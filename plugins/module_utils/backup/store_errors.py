@@ -23,7 +23,7 @@ _WRONG_CREDENTIALS = {
     *("AuthorizationHeaderMalformed", "RequestTimeTooSkewed", "InvalidAuthenticationInfo", "TokenRefreshRequired"),
 }
 _NO_CONTAINER = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"}
-_NO_OBJECT = {None, "NoSuchKey", "BlobNotFound", "notFound"}
+_NO_OBJECT: set[str | None] = {None, "NoSuchKey", "BlobNotFound", "notFound"}
 _TLS = re.compile(r"certificate|UnknownIssuer|tls handshake|NotValidForName|InvalidCertificate", re.IGNORECASE)
 _LOCAL = (
     ("No space left on device", Reason.BLOCKED, "no space is left"),
@@ -54,7 +54,7 @@ def error_of(what: str, error: Exception) -> DbopsError:
     told = " ".join(part for part in (f"HTTP {status}" if status else "", code or "") if part)
     if code in _NO_CONTAINER:
         return _failed(Reason.INVALID_SPEC, what, f"the bucket or container does not exist ({told})")
-    if isinstance(error, FileNotFoundError) and code in _NO_OBJECT:
+    if (isinstance(error, FileNotFoundError) or status == "404") and code in _NO_OBJECT:
         return ObjectMissingError(what)
     if isinstance(error, UnauthenticatedError) or code in _WRONG_CREDENTIALS or status == "401":
         return _failed(Reason.AUTHENTICATION_FAILED, what, f"the store does not accept the credentials ({told})")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes one object of a store as a stream: what is written is uploaded in parts by a thread of its own.
 
-obstore pulls from an iterator and aborts the upload when that raises, so that nothing is left over. Memory: two parts
-in flight, one that fills, and what waits between the threads (handover.LIMIT).
+obstore pulls from an iterator and aborts the upload when that raises, or a part fails. One part is on its way at a
+time: a part that is still coming in when the upload is aborted may stay for ever (so the manual of S3's
+AbortMultipartUpload). The next part gathers meanwhile, so the memory is about three parts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class StoreWriter:
         self._path = path
         self._part = _part_size(expected_size)
         self._flush = flush
-        self._handover = Handover()
+        self._handover = Handover(self._part)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._upload, name=f"upload of {path}", daemon=True)
         self._thread.start()
@@ -71,14 +72,13 @@ class StoreWriter:
         import obstore
 
         try:
-            concurrency = 2 if self._part < _LONGEST_PART else 1
             obstore.put(
                 self._backend,
                 self._path,
                 iter(self._handover),
                 use_multipart=True,
                 chunk_size=self._part,
-                max_concurrency=concurrency,
+                max_concurrency=1,
             )
         except AbandonedError:
             pass
