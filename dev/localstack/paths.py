@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROL_PLANE_MODULE = ROOT / "dev" / "controlplane"
 HELM_MODULE = ROOT / "dev" / "helm"
 KSTATUS_MODULE = ROOT / "dev" / "kstatus"
+AZURITE_PACKAGE = ROOT / "dev" / "azurite"
 S3_SERVER_MODULE = ROOT / "dev" / "s3server"
 
 
@@ -66,3 +67,9 @@ def s3_binary() -> Path:
     """Path of the S3 server in the cache, built or not."""
     version = module_version("github.com/versity/versitygw", S3_SERVER_MODULE)
     return cache_directory() / f"versitygw-{version}" / "versitygw"
+
+
+def azurite_directory() -> Path:
+    """Where dev/azurite is installed in the cache, or not; another folder for each lock file."""
+    lock = hashlib.sha256((AZURITE_PACKAGE / "package-lock.json").read_bytes()).hexdigest()[:12]
+    return cache_directory() / f"azurite-{lock}"

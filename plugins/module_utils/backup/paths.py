@@ -17,7 +17,7 @@ MAX_PATH = 1024
 MAX_SEGMENT = 240
 """Bytes of one segment: file systems take 255, of which some stay for what a store appends while it writes."""
 
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f]|#\d+$")
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|#\d+$")
 
 
 def segment(name: str) -> str:
@@ -28,8 +28,8 @@ def segment(name: str) -> str:
 def checked(path: str, *, field: str, empty: bool = False) -> str:
     """Give PATH without slashes around it; raises InvalidSpec naming FIELD if it could leave its prefix.
 
-    Also for what some store cannot keep: control characters, empty segments, a `#` and digits at the end of a segment
-    (object_store's own temporary files), or too long.
+    Also for what some store cannot keep: control characters, empty segments, a backslash (a slash to Azure), a `#` and
+    digits at the end of a segment (object_store's own temporary files), or too long.
     """
     text = path.strip("/")
     if not text and empty:
@@ -41,7 +41,7 @@ def checked(path: str, *, field: str, empty: bool = False) -> str:
     elif any(part in ("", ".", "..") for part in segments):
         problem = "has an empty segment, `.` or `..`"
     elif any(_UNUSABLE.search(part) for part in segments):
-        problem = "has a control character, or a segment that ends with `#` and digits"
+        problem = "has a control character, a backslash, or a segment that ends with `#` and digits"
     elif len(text.encode(errors="surrogatepass")) > MAX_PATH or any(_length(part) > MAX_SEGMENT for part in segments):
         problem = f"is longer than {MAX_PATH} bytes, or has a segment longer than {MAX_SEGMENT} bytes"
     elif not text.isprintable():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.stores import Store, open_store
+from localstack.azurite import AzureServer
 from localstack.object_store import S3Server
 
 
@@ -39,7 +40,21 @@ def s3(s3_server: S3Server, unique: Callable[[str], str]) -> Store:
     return open_store(s3_server.storage(unique("s3")))
 
 
-@pytest.fixture(params=["files", "s3"])
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureServer]:
+    """A server of Azure Blob Storage, shared by the session; each test takes a prefix of its own."""
+    with AzureServer() as server:
+        yield server
+
+
+@pytest.fixture
+def azure(azure_server: AzureServer, unique: Callable[[str], str]) -> Store:
+    """A store on the Azure Blob server with a prefix of the test's own."""
+    return open_store(azure_server.storage(unique("azure")))
+
+
+# Azurite is 360 MB of packages: once per machine, and not for every run.
+@pytest.fixture(params=["files", "s3", pytest.param("azure", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest) -> Store:
     """Each kind of store."""
     found: Store = request.getfixturevalue(request.param)

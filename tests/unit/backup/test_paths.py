@@ -14,7 +14,22 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "..", "../x", "a/../x", "a/..", "/etc/passwd", "a//b", "./a", "a/./b", "a\nb", "a\0b", "x#1", "d#22/x"),
+        *(
+            "",
+            "..",
+            "../x",
+            "a/../x",
+            "a/..",
+            "/etc/passwd",
+            "a//b",
+            "./a",
+            "a/./b",
+            "a\nb",
+            "a\0b",
+            "x#1",
+            "d#22/x",
+            "a\\b",
+        ),
         *("a" * 241, "/".join(["abcdefgh"] * 130), "\u202ea", "\ud800"),
     ],
 )
