@@ -22,7 +22,7 @@ from localstack.object_store import S3Server
 from localstack.paths import ROOT
 
 MIB = 1 << 20
-SIZE = 512
+SIZE = 256
 RATIO = 0.9
 """Of the shell's throughput that ours must have (issue: at least)."""
 MOST_MEMORY = 300

@@ -133,7 +133,8 @@ def _damaged(algorithm: str, what: str) -> DbopsError:
 def _zstd_compressor(level: int) -> Compressor:
     zstd = _zstd()
     parameter = zstd.CompressionParameter
-    options = {parameter.compression_level: level, parameter.checksum_flag: 1}
+    # A worker of its own: reading and hashing go on meanwhile, as they do before a process of zstd.
+    options = {parameter.compression_level: level, parameter.checksum_flag: 1, parameter.nb_workers: 1}
     return cast("Compressor", zstd.ZstdCompressor(options=options))
 
 

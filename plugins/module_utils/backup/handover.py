@@ -81,6 +81,34 @@ class Handover:
         return iter(self.take, b"")
 
 
+class ReadAhead:
+    """Reads a source in a thread of its own, a bounded piece ahead of who takes."""
+
+    def __init__(self, read: Callable[[], bytes]) -> None:
+        """Take from READ, which gives nothing at the end."""
+        self._read = read
+        self._handover = Handover()
+        self._thread = threading.Thread(target=self._run, name="read ahead", daemon=True)
+        self._thread.start()
+
+    def take(self) -> bytes:
+        """Give the next chunk, or nothing at the end. Raises what reading raised."""
+        return self._handover.take()
+
+    def close(self) -> None:
+        """Stop reading; the source may be closed afterwards."""
+        self._handover.fail(AbandonedError())
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while chunk := self._read():
+                self._handover.put(chunk)
+            self._handover.end()
+        except BaseException as error:  # noqa: BLE001 - told by the thread that takes
+            self._handover.fail(error)
+
+
 class ChunkReader(io.RawIOBase):
     """The bytes of a source of chunks as a file for reading; an empty chunk is the end."""
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import compression as compressions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import encryption as encryptions
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.facts import StreamFacts
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.handover import ChunkReader
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.handover import ChunkReader, ReadAhead
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.stores import Store
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
@@ -119,8 +119,15 @@ def open_dump(
     source: BinaryIO = io.BufferedReader(ChunkReader(take_stored, raw.close), _BLOCK)
     source = encryptions.decrypting(source, encryption, decryption)
     source = compressions.decompressing(source, compression)
-    held = _HoldBack(source, plain, observe, lambda ended: _compare(path, plain, stored, expected, ended=ended))
-    return io.BufferedReader(ChunkReader(held.take, source.close), _BLOCK)
+    # Decompressing goes on while the last chunk is hashed and used, as it would in a process of its own.
+    ahead = ReadAhead(lambda: bytes(source.read1(_BLOCK)))  # type: ignore[attr-defined]
+    held = _HoldBack(ahead.take, plain, observe, lambda ended: _compare(path, plain, stored, expected, ended=ended))
+
+    def close() -> None:
+        ahead.close()
+        source.close()
+
+    return io.BufferedReader(ChunkReader(held.take, close), _BLOCK)
 
 
 def check_stored(store: Store, path: str, expected: StreamFacts, observe: Observe = lambda _: None) -> None:
@@ -147,8 +154,10 @@ def check_size(store: Store, path: str, expected: StreamFacts | None) -> None:
 class _HoldBack:
     """Gives chunks one late, so that the last one is only given when the whole was right."""
 
-    def __init__(self, source: BinaryIO, plain: _Counted, observe: Observe, check: Callable[[bool], None]) -> None:
-        self._source = source
+    def __init__(
+        self, read: Callable[[], bytes], plain: _Counted, observe: Observe, check: Callable[[bool], None]
+    ) -> None:
+        self._read = read
         self._plain = plain
         self._observe = observe
         self._check = check
@@ -163,7 +172,7 @@ class _HoldBack:
         return given
 
     def _next(self) -> bytes:
-        data: bytes = self._source.read1(_BLOCK)  # type: ignore[attr-defined]
+        data = self._read()
         self._plain.add(data)
         self._check(not data)
         self._observe(self._plain.count)
