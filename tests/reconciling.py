@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import worker
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import ObjectResult
+from ansible_collections.dbprovision.dbops.plugins.plugin_utils import standby
 from dbops_operator import status
 from dbops_operator.client import Client, NotFound
 from dbops_operator.context import Context, clock
@@ -27,7 +30,7 @@ from dbops_operator.resources import GROUP, OWN, RESOURCES, VERSION
 from dbops_operator.settings import INSTANCE_LABEL, DropBrake, Settings
 from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
-from dbops_operator.work import Priority, ServerTarget, Verdict
+from dbops_operator.work import Job, Priority, ServerTarget, Told, Verdict
 from localstack.controlplane import ControlPlane
 from localstack.mysql import MySQLLogin
 from localstack.postgresql import Login, PostgreSQLServer
@@ -94,6 +97,57 @@ class DirectLanes:
         return result
 
 
+class DirectLongLanes:
+    """The worker, called in a thread of its own instead of a run."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.results: list[Mapping[str, Any]] = []
+        self.crash_after = False
+        self.crash_at_finish = False
+        """Die when the end is noted, and not done yet."""
+        self.begun = asyncio.Event()
+
+    async def do(
+        self,
+        action: str,  # noqa: ARG002
+        lane: str,  # noqa: ARG002
+        prepare: Callable[[], Awaitable[Job]],
+        *,
+        told: Told,
+        cancel: asyncio.Event,
+    ) -> Mapping[str, Any]:
+        job = await prepare()
+        self.jobs.append(job)
+        self.begun.set()
+        message = job.request()
+        loop = asyncio.get_running_loop()
+
+        def progress(news: Mapping[str, Any]) -> None:
+            loop.call_soon_threadsafe(told.progress, dict(news))
+            if news["phase"] == standby.FINISH:
+                asyncio.run_coroutine_threadsafe(self._finishing(told), loop).result()
+
+        result = await asyncio.to_thread(
+            worker.run,
+            job.action,
+            standby._with_connection(message["options"]),
+            progress=progress,
+            cancelled=cancel.is_set,
+        )
+        # As it comes over the socket.
+        result = json.loads(json.dumps(result))
+        self.results.append(result)
+        if self.crash_after:
+            raise Crash
+        return result
+
+    async def _finishing(self, told: Told) -> None:
+        await told.finishing()
+        if self.crash_at_finish:
+            raise Crash
+
+
 class Operator:
     """What a test drives: apply objects, reconcile them, look at what came out."""
 
@@ -103,10 +157,12 @@ class Operator:
         self.settings = settings
         self.cluster = cluster
         self.lanes = DirectLanes()
+        self.long_lanes = DirectLongLanes()
         self.templates = TemplateProcess()
         self.metrics = Metrics()
         self.store = Store()
         client.on_write = self.store.put
+        self.cancel = asyncio.Event()
         self.woken: list[Key] = []
         self.depends: set[Key] = set()
         self.ahead = timedelta()
@@ -192,7 +248,7 @@ class Operator:
 
     async def run(self, key: Key) -> Verdict:
         """One reconcile of KEY, with everything known that the API has."""
-        store = self.store
+        store, self.cancel = self.store, asyncio.Event()
         for resource in (*OWN, RESOURCES["Secret"], RESOURCES["Namespace"]):
             bodies, version = await self.api.list_with_version(resource.kind)
             store.replace(resource.kind, bodies, version=version)
@@ -200,11 +256,12 @@ class Operator:
             api=self.api,
             store=store,
             lanes=self.lanes,
+            long_lanes=self.long_lanes,
             settings=self.settings,
             events=Events(self.api),
             metrics=self.metrics,
             templates=self.templates,
-            cancel=asyncio.Event(),
+            cancel=self.cancel,
             priority=Priority.CHANGE,
             depends=self.depends.add,
             wake=lambda woken, _: self.woken.append(woken),

@@ -20,6 +20,7 @@ from dbops_operator import annotation
 from dbops_operator.api.access_policy import AccessPolicy, Ceiling, LabelSelector
 from dbops_operator.api.database import DatabaseSpec
 from dbops_operator.api.database_grant import DatabaseGrantSpec
+from dbops_operator.api.database_restore import DatabaseRestoreSpec
 from dbops_operator.api.database_role import DatabaseRoleSpec, PostgresRole
 from dbops_operator.api.database_user import DatabaseUserSpec, PostgresUser
 from dbops_operator.api.privileges import MySQLGrant
@@ -72,6 +73,19 @@ def check_secret(secret: Body, *, reader: str, host: str, settings: Settings) ->
         )
 
 
+def check_used_secret(secret: Body, *, reader: str, host: str, settings: Settings) -> None:
+    """Refuse a Secret of another namespace than READER for a store at HOST or a backup's key, without consent."""
+    metadata = secret["metadata"]
+    require_not_ours(secret)
+    if metadata["namespace"] == reader or is_open(settings) or consents(secret, namespace=reader, host=host):
+        return
+    raise DbopsError(
+        Reason.ACCESS_DENIED,
+        f"Secret {metadata['namespace']}/{metadata['name']} does not consent to being used from {_reader(reader)}: "
+        f"annotate it {annotation.ALLOW_FROM}={reader}",
+    )
+
+
 def require_not_ours(found: Body) -> None:
     """Refuse the Secrets in which the operator keeps passwords."""
     metadata = found["metadata"]
@@ -97,10 +111,17 @@ def check_host(host: str) -> None:
         )
 
 
-def check_addresses(addresses: Iterable[str], *, port: int, api_addresses: Collection[str], settings: Settings) -> None:
+def check_addresses(
+    addresses: Iterable[str],
+    *,
+    port: int,
+    api_addresses: Collection[str],
+    settings: Settings,
+    field: str = "spec.connection.host",
+) -> None:
     """Refuse a server at a link-local address, at the API server's, or (in a cluster) at a loopback address.
 
-    ADDRESSES and API_ADDRESSES are what the names resolve to.
+    ADDRESSES and API_ADDRESSES are what the names resolve to; FIELD is where the name stands.
     """
     api_port = urlsplit(settings.api_server).port or 443
     for text in addresses:
@@ -108,20 +129,18 @@ def check_addresses(addresses: Iterable[str], *, port: int, api_addresses: Colle
         mapped = getattr(address, "ipv4_mapped", None)
         address = mapped or address
         if address.is_link_local and not settings.allow_link_local:
-            raise _refused("resolves to a link-local address")
+            raise _refused(field, "resolves to a link-local address")
         # A connection to the unspecified address ends at this host.
         if (address.is_loopback or address.is_unspecified) and not settings.allow_loopback:
-            raise _refused("resolves to a loopback address")
+            raise _refused(field, "resolves to a loopback address")
         if address.is_multicast:
-            raise _refused("resolves to an address that is no server's")
+            raise _refused(field, "resolves to an address that is no server's")
         if str(address) in api_addresses and port == api_port and not settings.allow_api_server:
-            raise _refused("is the API server of this cluster")
+            raise _refused(field, "is the API server of this cluster")
 
 
-def _refused(why: str) -> DbopsError:
-    return DbopsError(
-        Reason.ACCESS_DENIED, f"spec.connection.host {why}, which is refused", field="spec.connection.host"
-    )
+def _refused(field: str, why: str) -> DbopsError:
+    return DbopsError(Reason.ACCESS_DENIED, f"{field} {why}, which is refused", field=field)
 
 
 @dataclass(frozen=True)
@@ -297,6 +316,18 @@ def check_grant(spec: DatabaseGrantSpec, limits: Limits) -> None:
     for default in block.default_privileges or ():
         _check_database(default.database, limits, field="spec.postgres.defaultPrivileges")
         _check_role(default.granted_by, limits, field="spec.postgres.defaultPrivileges")
+
+
+def check_restore(spec: DatabaseRestoreSpec, limits: Limits) -> None:
+    """Refuse what a DatabaseRestore of another namespace must not ask for."""
+    name = spec.target.database_name
+    if not name:
+        text = "spec.target.databaseName must be given for an instance of another namespace"
+        raise DbopsError(Reason.INVALID_SPEC, text, field="spec.target.databaseName")
+    if name not in limits.own_databases:
+        _check_name(name, limits, field="spec.target.databaseName")
+    for role in ((spec.postgres and spec.postgres.role_mapping) or {}).values():
+        _check_role(role, limits, field="spec.postgres.roleMapping")
 
 
 def check_reference(found: Body, *, reader: str, settings: Settings) -> None:

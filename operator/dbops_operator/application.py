@@ -25,6 +25,7 @@ from dbops_operator.events import Events
 from dbops_operator.keys import Key
 from dbops_operator.lanes import ServerLanes
 from dbops_operator.leader import Elector, LeaseLost
+from dbops_operator.long_lanes import LongWork
 from dbops_operator.metadata_watch import MetadataWatch
 from dbops_operator.metrics import Metrics, ObjectCounter
 from dbops_operator.reconcile.table import RECONCILERS
@@ -65,7 +66,7 @@ async def run(settings: Settings, *, probes: str, measures: str) -> None:
         controller.client, controller.events, controller.templates = client, Events(client), TemplateProcess()
         stack.push_async_callback(controller.templates.close)
         lanes = ServerLanes(pool, settings, metrics, wake=controller.wake, editor=store.editor)
-        controller.lanes = lanes
+        controller.lanes, controller.long_lanes = lanes, LongWork(pool, settings, metrics)
         watches = _metadata_watches(client, store, settings, controller)
         heard = {(resource.kind, place): time.monotonic() for resource, place in watched(settings.namespaces)}
         vanished = Vanished(client, store, heard, controller.changed)

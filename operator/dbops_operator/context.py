@@ -16,7 +16,7 @@ from dbops_operator.client import Client
 from dbops_operator.keys import Key
 from dbops_operator.settings import Settings
 from dbops_operator.store import Store
-from dbops_operator.work import Lanes, Priority, Verdict
+from dbops_operator.work import Lanes, LongLanes, Priority, Verdict
 
 if TYPE_CHECKING:
     from dbops_operator.events import Events
@@ -36,6 +36,7 @@ class Context:
     api: Client
     store: Store
     lanes: Lanes
+    long_lanes: LongLanes
     settings: Settings
     events: Events
     metrics: Metrics

@@ -29,7 +29,7 @@ from dbops_operator.resources import OWN_KINDS, REFERRED_KINDS
 from dbops_operator.settings import Settings
 from dbops_operator.store import Body, Change, Changes, Store
 from dbops_operator.template_process import TemplateProcess
-from dbops_operator.work import Done, Lanes, Priority, Retry, Verdict, verdict
+from dbops_operator.work import Done, Lanes, LongLanes, Priority, Retry, Verdict, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +62,10 @@ class Controller:
         reconcilers: Reconcilers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `client`, `lanes`, `events` and `templates` are set before `run`."""
+        """Prepare; `client`, both `lanes`, `events` and `templates` are set before `run`."""
         self.client: Client
         self.lanes: Lanes
+        self.long_lanes: LongLanes
         self.events: Events
         self.templates: TemplateProcess
         self.beat = clock()
@@ -250,6 +251,7 @@ class Controller:
             api=self.client,
             store=self._store,
             lanes=self.lanes,
+            long_lanes=self.long_lanes,
             settings=self._settings,
             events=self.events,
             metrics=self._metrics,

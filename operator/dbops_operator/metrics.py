@@ -193,6 +193,7 @@ class Metrics:
         )
         self.runs = self._counter("dbops_runs_total", "Runs by how they ended", "result")
         self.run_objects = self._histogram("dbops_run_objects", "Objects in a unit of work", (1, 2, 5, 10, 20, 50, 100))
+        self.long_work = self._gauge("dbops_long_work", "Backups, verifications and restores at work", "action")
         self.standby_runs = self._gauge("dbops_standby_runs", "Runs that wait for work")
         self.watch_age = self._gauge(
             "dbops_watch_age_seconds", "Time since a watch was heard of last", "kind", "namespace"

@@ -128,7 +128,7 @@ async def server(context: Context, instance: Body) -> Server:
     if name := connection.tls_secret_name(spec):
         tls = await _secret(context, Key("Secret", key.namespace or namespace, name), key, spec.connection.host)
     options = connection.options(spec, credentials=credentials, tls=tls)
-    await _check_addresses(context, spec)
+    await check_addresses(context, spec.connection.host, spec.connection.port)
     return Server(
         key=key,
         body=instance,
@@ -163,18 +163,18 @@ async def _secret(context: Context, key: Key, instance: Key, host: str) -> Body:
     return secret
 
 
-async def _check_addresses(context: Context, spec: DatabaseInstanceSpec) -> None:
-    addresses = await _addresses(spec.connection.host)
+async def check_addresses(context: Context, host: str, port: int, *, field: str = "spec.connection.host") -> None:
+    """Refuse what a HOST resolves to where access.check_addresses does; FIELD is where it is named."""
+    addresses = await _addresses(host)
     if not addresses:
-        raise DbopsError(
-            Reason.CONNECTION_FAILED, f"the name {spec.connection.host} does not resolve", field="spec.connection.host"
-        )
+        raise DbopsError(Reason.CONNECTION_FAILED, f"the name {host} does not resolve", field=field)
     api_host = urlsplit(context.settings.api_server).hostname
     access.check_addresses(
         addresses,
-        port=spec.connection.port,
+        port=port,
         api_addresses=await _addresses(api_host) if api_host else frozenset(),
         settings=context.settings,
+        field=field,
     )
 
 

@@ -82,6 +82,9 @@ class Settings:
     """URL of the API server in use."""
     standby_runs: int = field(default_factory=lambda: 2 * cores())
     max_concurrent_runs: int = field(default_factory=cores)
+    max_concurrent_backups: int = 2
+    """Backups, their verification and removal that are at work at a time, and as many restores."""
+    max_concurrent_backups_per_server: int = 1
     run_directory: Path = Path("/dev/shm")  # noqa: S108 - in memory, and the folder made in it is private
     grace_period: float = 25.0
     metrics_secure: bool = True

@@ -8,6 +8,7 @@ with a verdict from which the queue (queue.py) knows when to look at the key aga
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -151,6 +152,63 @@ class UnitOfWork:
 
 
 @dataclass(frozen=True)
+class Job:
+    """Long work for one object: a backup, its verification or its removal, a restore."""
+
+    ref: str
+    action: str
+    """What the worker does (backup/worker.py of the collection)."""
+    options: Mapping[str, Any] = field(repr=False)
+    """The options of the module of that name, secrets included."""
+    seconds: float
+    """How long it may take; the worker ends by itself then."""
+
+    def request(self) -> dict[str, Any]:
+        """The message that asks for it; holds secrets."""
+        options = {**self.options, "deadline": math.ceil(self.seconds)}
+        return {"type": "job", "ref": self.ref, "action": self.action, "options": options, "check": False}
+
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Told how far a job is: `phase`, and of `bytes`, `tables_done`, `tables_total` what is known."""
+
+
+async def _go_on() -> None:
+    """Nothing has to be noted."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Whom a job tells."""
+
+    progress: Progress
+    finishing: Callable[[], Awaitable[None]] = _go_on
+    """Awaited before the job does what must not be done twice; what it raises ends the job before that."""
+
+
+class LongLanes(Protocol):
+    """The way to long work, which holds up nothing else."""
+
+    async def do(
+        self,
+        action: str,
+        lane: str,
+        prepare: Callable[[], Awaitable[Job]],
+        *,
+        told: Told,
+        cancel: asyncio.Event,
+    ) -> Mapping[str, Any]:
+        """Wait for a place, do the job that PREPARE gives then, and give its result document.
+
+        That has `failed`, and `reason` and `message` or what the ACTION gives. LANE is the server that is worked on, as
+        in ServerTarget; empty: none. A set CANCEL ends the job: its tools are killed and what was begun outside is
+        taken back. Raises DbopsError with Cancelled when that was before it began, whatever PREPARE raises, and
+        RunFailed when the run broke.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a unit of work ended: facts of the server (`reachable`, `version`, ...) from the result document."""
 
@@ -178,5 +236,18 @@ class Runner(Protocol):
         MORE is told how a unit ended, and gives what the same run does next, if anything. Refs put into CANCELS are
         given up.
         Raises RunFailed when the run broke; results given before stand.
+        """
+        ...
+
+
+class JobRunner(Protocol):
+    """The same seam for long work."""
+
+    async def job(
+        self, job: Job, *, on_run: Callable[[str], None], told: Told, cancels: asyncio.Queue[str]
+    ) -> Mapping[str, Any]:
+        """Do JOB in a run of its own and give its result document. Raises RunFailed when the run broke.
+
+        ON_RUN gets the name of the run. A ref in CANCELS ends the job between two of its steps.
         """
         ...

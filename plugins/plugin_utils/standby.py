@@ -8,17 +8,25 @@ are those of core.protocol:
     out  hello   {protocol, nonce, pid}          in  work    {requests: [request of core.converge, ...]}
     out  alive   {}                              in  cancel  {request, ref}
     out  object  {request, result}               in  end     {}
-    out  done    {documents}
+    out  done    {documents}                     in  job     {ref, action, options, check}
+    out  progress {progress}                     in  proceed {}
+    out  finishing {}
+    out  ended   {result}
 
 Requests of one message are for different servers and are worked on side by side; until they are done `alive` comes
 every second, so that a run that is slow is told from one that hangs. After `done` there may be more
 work, for what gathered meanwhile, until `end` comes; a ref that was cancelled does not come again. If the other side
 vanishes, or this process loses its parent, what is in work ends between two steps and nothing more is said, and the
 process ends soon after in any case.
+
+A job is long work for one object (backup/worker.py): instead of results it tells its progress, and `ended` is its end.
+It is cancelled as an object is, by its ref and request 0. Before it does what must not be done twice it says
+`finishing`, and waits for `proceed`: the other side has noted it then.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
@@ -32,15 +40,20 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core import protocol
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core import parse, protocol
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.argument_specs import CONNECTION
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.converge import converge
+from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 NONCE = "nonce"
 """Name of the file beside the socket; read and removed before anything is sent."""
 MAX_EVENT = 700_000
 """ansible-runner silently empties the result of an event above this many characters (MAX_EVENT_RES)."""
+FINISH = "finish"
+"""The phase of a job that it must not do twice (backup/restoring.py)."""
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_END = 2.0
+_SECONDS_TO_END_JOB = 20.0
 
 
 def serve(path: str) -> dict[str, Any]:
@@ -55,11 +68,8 @@ def serve(path: str) -> dict[str, Any]:
         peer = _Peer(connection)
         peer.send({"type": "hello", "protocol": protocol.VERSION, "nonce": nonce, "pid": os.getpid()})
         documents: list[dict[str, Any]] = []
-        while (requests := peer.next_work()) is not None:
-            with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
-                done = list(pool.map(peer.converge, range(len(requests)), requests))
-            documents += done
-            peer.done({"type": "done", "documents": done})
+        while (work := peer.next_work()) is not None:
+            documents += peer.do(work)
     if not documents:
         raise AnsibleActionFail("the standby run was not needed: its socket was closed before work came")
     return _record(documents)
@@ -78,11 +88,17 @@ def _load_driver() -> None:
     import ansible_collections.dbprovision.dbops.plugins.module_utils.postgresql.server  # noqa: F401
 
 
+def _with_connection(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a job with the defaults of those that reach the server, if it has any."""
+    given = {name: value for name, value in options.items() if name in CONNECTION}
+    return {**options, **(parse.connection(given) if "login_host" in given else {})}
+
+
 def _record(documents: list[dict[str, Any]]) -> dict[str, Any]:
     """The result that stays: the documents, or only their size where the event could not carry them."""
     result = {"changed": any(one["changed"] for one in documents), "documents": documents}
     if len(json.dumps(result)) > MAX_EVENT:
-        counts = [{"truncated": True, "count": len(one["objects"])} for one in documents]
+        counts = [{"truncated": True, "count": len(one.get("objects", ()))} for one in documents]
         result["documents"] = counts
     return result
 
@@ -94,10 +110,12 @@ class _Peer:
         self._connection = connection
         self._sending = threading.Lock()
         # What to do next; None: nothing more.
-        self._given: queue.SimpleQueue[list[Mapping[str, Any]] | None] = queue.SimpleQueue()
+        self._given: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[tuple[int, str]] = set()
         self._gone = False
         self._at_work = False
+        self._has_job = False
+        self._proceed = threading.Event()
         threading.Thread(target=self._listen, args=(os.getppid(),), daemon=True, name="dbops-standby").start()
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -117,9 +135,47 @@ class _Peer:
         self._at_work = False
         self.send(message)
 
-    def next_work(self) -> list[Mapping[str, Any]] | None:
-        """Wait for work; None when there is no more."""
+    def next_work(self) -> Mapping[str, Any] | None:
+        """Wait for a message with work; None when there is no more."""
         return self._given.get()
+
+    def do(self, work: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Do what a message asks for, tell its end, and give the documents that came of it."""
+        if work["type"] == "job":
+            result = self._do_job(work)
+            self.done({"type": "ended", "result": result})
+            return [result]
+        requests = list(work["requests"])
+        with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
+            documents = list(pool.map(self.converge, range(len(requests)), requests))
+        self.done({"type": "done", "documents": documents})
+        return documents
+
+    def _do_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        # Imported here: most runs never need the stores' client.
+        from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import worker
+
+        ref = (0, str(job["ref"]))
+        self._has_job = True
+        try:
+            return worker.run(
+                job["action"],
+                _with_connection(job["options"]),
+                check=bool(job["check"]),
+                progress=functools.partial(self._tell, ref),
+                cancelled=lambda: self._gone or ref in self._cancelled,
+            )
+        finally:
+            self._has_job = False
+
+    def _tell(self, ref: tuple[int, str], progress: Mapping[str, Any]) -> None:
+        self.send({"type": "progress", "progress": dict(progress)})
+        if progress["phase"] != FINISH:
+            return
+        self.send({"type": "finishing"})
+        while not self._proceed.wait(_SECONDS_BETWEEN_LOOKS):
+            if self._gone or ref in self._cancelled:
+                raise DbopsError(Reason.CANCELLED, "the work was cancelled")
 
     def converge(self, number: int, request: Mapping[str, Any]) -> dict[str, Any]:
         return converge(
@@ -153,9 +209,11 @@ class _Peer:
                     self._take(message)
 
     def _take(self, message: Mapping[str, Any]) -> None:
-        if message["type"] == "work":
+        if message["type"] in ("work", "job"):
             self._at_work = True
-            self._given.put(list(message["requests"]))
+            self._given.put(message)
+        elif message["type"] == "proceed":
+            self._proceed.set()
         elif message["type"] == "end":
             self._given.put(None)
         elif message["type"] == "cancel":
@@ -173,6 +231,7 @@ class _Peer:
 
         postgresql.cancel_all()
         mysql.cancel_all()
-        threading.Event().wait(_SECONDS_TO_END)
+        # What a job has begun outside, an upload or a database, takes longer to be taken back.
+        threading.Event().wait(_SECONDS_TO_END_JOB if self._has_job else _SECONDS_TO_END)
         if self._at_work:
             os._exit(1)

@@ -126,6 +126,19 @@ class BackupInfo(Block):
     """SHA-256 of what is stored."""
 
 
+class BackupProgress(Block):
+    """How far a backup is that runs; written every ten seconds at most."""
+
+    phase: str | None = None
+    """What it does."""
+    bytes: Int64 | None = None
+    """Bytes of the dump so far."""
+    tables_done: Int32 | None = None
+    """Tables that were dumped."""
+    tables_total: Int32 | None = None
+    """Tables that there are."""
+
+
 class DatabaseBackupStatus(Status):
     """What became of the backup."""
 
@@ -141,6 +154,12 @@ class DatabaseBackupStatus(Status):
     """What was backed up."""
     backup: BackupInfo | None = None
     """The stored backup."""
+    progress: BackupProgress | None = None
+    """How far it is, while it runs."""
+    attempts: Int32 | None = None
+    """How often it was tried."""
+    warnings: list[str] | None = None
+    """What is not in the backup, and why."""
 
 
 DATABASE_BACKUP = Kind(

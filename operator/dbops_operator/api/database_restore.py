@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dbops_operator.api.common import ClusterInstanceRef, ObjectRef, Status
+from dbops_operator.api.common import ClusterInstanceRef, ObjectRef, SecretKeyRef, Status
 from dbops_operator.api.kind import AGE, Column, Kind
 from dbops_operator.api.model import Block, Int32, Int64, NotBoth, Time
 from dbops_operator.api.storage import Compression, Encryption, Storage
@@ -24,6 +24,13 @@ class FromPath(Block):
     """How it was compressed."""
     encryption: Encryption | None = None
     """How it was encrypted."""
+
+
+class Decryption(Block):
+    """What decrypts a backup that was encrypted for recipients of age."""
+
+    secret_ref: SecretKeyRef
+    """Secret with an identity (AGE-SECRET-KEY-...)."""
 
 
 class RestoreTarget(Block):
@@ -111,6 +118,8 @@ class DatabaseRestoreSpec(Block):
     """The DatabaseBackup; exactly one of backupRef and fromPath must be given."""
     from_path: FromPath | None = None
     """A stored backup; exactly one of backupRef and fromPath must be given."""
+    decryption: Decryption | None = None
+    """What decrypts the DatabaseBackup, where its own Secret does not: the operator that made it has the public key."""
     target: RestoreTarget
     """Where it is restored to."""
     confirmation: Confirmation | None = None
@@ -160,6 +169,8 @@ class DatabaseRestoreStatus(Status):
     """What is restored where."""
     progress: RestoreProgress | None = None
     """How far it is."""
+    attempts: Int32 | None = None
+    """How often it was tried."""
     warnings: list[str] | None = None
     """What should be looked at afterwards."""
 

@@ -121,8 +121,10 @@ class Encryption(Block):
     """How backups are encrypted. Without this block they are not."""
 
     enabled: bool | None = None
-    """Whether they are."""
-    algorithm: Literal["aes-256-gcm", "aes-256-cbc"] = "aes-256-gcm"
+    """Whether they are; recipients alone say so too."""
+    algorithm: Literal["aes-256-gcm", "aes-256-cbc", "age"] = "aes-256-gcm"
     """How; aes-256-cbc is for reading backups of the published operator."""
     secret_ref: SecretKeyRef | None = None
-    """Secret with the key, 32 bytes."""
+    """Secret with the key: 32 bytes, or for reading what age encrypted an identity (AGE-SECRET-KEY-...)."""
+    recipients: list[str] | None = None
+    """Public keys of age (age1...) that can decrypt them: the operator needs no secret to write these."""

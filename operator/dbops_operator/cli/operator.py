@@ -73,6 +73,14 @@ def _checked(read: Callable[[str], Any], *, keep: bool = False) -> Callable[[cli
     help="Runs at work at a time.",
 )  # fmt: skip
 @click.option(
+    "--max-concurrent-backups", type=click.IntRange(min=1), default=2, show_default=True,
+    help="Backups at work at a time, and as many restores.",
+)  # fmt: skip
+@click.option(
+    "--max-concurrent-backups-per-server", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Backups of one server at work at a time.",
+)  # fmt: skip
+@click.option(
     "--run-directory",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     default=Path("/dev/shm"),  # noqa: S108 (in memory; the folder made in it is private)

@@ -79,6 +79,37 @@ def database_size(context: Context, body: Body, server: Server, size: int) -> No
     ).set(size)
 
 
+def backup_ended(context: Context, body: Body, engine: str, *, worked: bool = True) -> None:
+    """Note a backup that ended for good; one that is tried again has not."""
+    told, namespace = body.get("status") or {}, body["metadata"]["namespace"]
+    if not told.get("completedAt"):
+        return
+    metrics = context.metrics
+    metrics.backup_operations.labels(engine, _status(worked), namespace).inc()
+    if not worked:
+        return
+    ended = datetime.fromisoformat(told["completedAt"])
+    labels = {"database": body["spec"]["databaseRef"]["name"], "engine": engine, "namespace": namespace}
+    metrics.backup_duration.labels(engine, namespace).observe(_seconds(told))
+    metrics.backup_size.labels(**labels).set(told["backup"]["compressedSizeBytes"])
+    metrics.backup_success.labels(**labels).set(ended.timestamp())
+
+
+def restore_ended(context: Context, body: Body, engine: str, *, worked: bool = True) -> None:
+    """Note a restore that ended for good."""
+    told, namespace = body.get("status") or {}, body["metadata"]["namespace"]
+    if not told.get("completedAt"):
+        return
+    context.metrics.restore_operations.labels(engine, _status(worked), namespace).inc()
+    if worked:
+        context.metrics.restore_duration.labels(engine, namespace).observe(_seconds(told))
+
+
+def _seconds(told: Mapping[str, Any]) -> float:
+    ended, began = (datetime.fromisoformat(told[name]) for name in ("completedAt", "startedAt"))
+    return (ended - began).total_seconds()
+
+
 def scheduled(context: Context, body: Body, *, worked: bool) -> None:
     """Note that a schedule had a backup made, or could not."""
     context.metrics.scheduled_backups.labels(_status(worked), body["metadata"]["namespace"]).inc()

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from dbops_operator.metrics import Metrics
 from dbops_operator.run.directory import RunsFolder
 from dbops_operator.run.standby import Run
 from dbops_operator.settings import Settings, cores
-from dbops_operator.work import Outcome, RunNotStarted, UnitOfWork
+from dbops_operator.work import Job, Outcome, RunNotStarted, Told, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,23 @@ class Pool:
             # Only now: preparing runs takes the cores from the work that is waited for.
             self._refill()
         self._metrics.runs.labels("done").inc()
+
+    async def job(
+        self, job: Job, *, on_run: Callable[[str], None], told: Told, cancels: asyncio.Queue[str]
+    ) -> Mapping[str, Any]:
+        """Do JOB in a run of its own; the next one comes in its place at once. Raises RunFailed."""
+        run = self._take() or await self._prepare()
+        self._refill()
+        on_run(run.name)
+        try:
+            result = await run.job(job, told=told, cancels=cancels)
+        except BaseException:
+            self._metrics.runs.labels("failed").inc()
+            raise
+        finally:
+            self._spawn(self._finish(run))
+        self._metrics.runs.labels("done").inc()
+        return result
 
     async def close(self) -> None:
         """End all runs and remove the folder."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 MAX_BYTES = 64 * 1024 * 1024
 
 

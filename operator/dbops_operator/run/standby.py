@@ -27,7 +27,7 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.results import VERSION, ObjectResult
 from dbops_operator.run import processes, protocol
 from dbops_operator.run.directory import RunFolder
-from dbops_operator.work import Outcome, RunFailed, RunNotStarted, UnitOfWork
+from dbops_operator.work import Job, Outcome, RunFailed, RunNotStarted, Told, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,11 @@ SECONDS_TO_GET_READY = 60.0
 SECONDS_TO_END = 20.0
 SECONDS_OF_SILENCE = 30
 """How long a run may give no sign of life while it is at work; it gives one every second."""
+SECONDS_TO_END_JOB = 60.0
+"""How long a job may take to end by itself after its deadline."""
+SECONDS_TO_TAKE_BACK = 5.0
+"""How long it may take when the operator itself ends."""
+_CONTENT = {"progress": "progress", "ended": "result"}
 _HELLO_SECONDS = 5.0
 _SECONDS_BETWEEN_KILLS = 0.05
 
@@ -113,6 +118,61 @@ class Run:
             raise
         finally:
             sender.cancel()
+
+    async def job(self, job: Job, *, told: Told, cancels: asyncio.Queue[str]) -> Mapping[str, Any]:
+        """Do JOB to its end and give its result. Raises RunFailed when the run breaks, or hangs after its deadline.
+
+        When it may not go on, because this call is cancelled or TOLD says so, the run takes back what it has begun
+        outside before it is killed.
+        """
+        self.usable = False
+        reader, writer = await self._peer
+        sender = asyncio.ensure_future(self._forward(cancels, writer))
+        try:
+            writer.write(protocol.encode(job.request()))
+            async with asyncio.timeout(job.seconds + SECONDS_TO_END_JOB):
+                result = await self._end_of_job(reader, writer, told)
+            writer.write(protocol.encode({"type": "end"}))
+            self._complete = True
+            return result
+        except TimeoutError as error:
+            await self.kill()
+            text = f"run {self.name} did not end after its deadline of {job.seconds:.0f} s and was killed"
+            raise RunFailed(Reason.TIMEOUT, text) from error
+        except protocol.ProtocolError as error:
+            await self.kill()
+            raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name}: {error}") from error
+        except RunFailed:
+            await self.kill()
+            raise
+        except BaseException:
+            cancels.put_nowait(job.ref)
+            with suppress(TimeoutError, RunFailed, protocol.ProtocolError):
+                async with asyncio.timeout(SECONDS_TO_TAKE_BACK):
+                    await self._end_of_job(reader, writer, Told(lambda _: None))
+            await self.kill()
+            raise
+        finally:
+            sender.cancel()
+
+    async def _end_of_job(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, told: Told
+    ) -> Mapping[str, Any]:
+        while True:
+            message = await self._next_message(reader)
+            if message is None:
+                raise RunFailed(Reason.INTERNAL_ERROR, f"run {self.name} ended before its work was done")
+            found = message.get(_CONTENT.get(message["type"], ""))
+            if message["type"] in _CONTENT and not isinstance(found, dict):
+                raise protocol.ProtocolError(f"a message of type {message['type']} has no content")
+            if message["type"] == "progress":
+                told.progress(found or {})
+            elif message["type"] == "finishing":
+                await told.finishing()
+                writer.write(protocol.encode({"type": "proceed"}))
+            elif message["type"] == "ended":
+                self._said.append(found or {})
+                return found or {}
 
     async def _unless_ended(self, more: Awaitable[UnitOfWork | None]) -> UnitOfWork | None:
         """Wait for MORE to do; nothing comes to a run that ends meanwhile: another one does it."""

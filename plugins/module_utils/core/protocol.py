@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 MAX_BYTES = 64 * 1024 * 1024
 """Longer frames are refused: they can only be garbage."""
 _PREFIX = 4

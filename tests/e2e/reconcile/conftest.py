@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import psycopg
 import pytest
 import pytest_asyncio
+from buckets import Bucket
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
+from psycopg.sql import SQL, Identifier
 from reconciling import CrashingClient, Operator
 
+from dbops_operator.keys import Key
 from dbops_operator.settings import Settings
 from localstack.controlplane import ControlPlane
+from localstack.object_store import S3Server
 from localstack.postgresql import PostgreSQLServer
 
 
@@ -30,6 +35,46 @@ async def operator(crds: ControlPlane, namespace: str, unique: Callable[[str], s
     yield parts
     await parts.templates.close()
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server, shared by the session."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, unique: Callable[[str], str]) -> Bucket:
+    """A bucket of the test's own."""
+    name = unique("b").replace("_", "-")
+    s3_server.make_bucket(name)
+    return Bucket(s3_server, name)
+
+
+@pytest.fixture
+def name(unique: Callable[[str], str]) -> str:
+    """The name of a database on the server."""
+    return unique("b")[-30:].lstrip("_")
+
+
+@pytest_asyncio.fixture
+async def shop(
+    operator: Operator, postgres: PostgreSQLServer, bucket: Bucket, name: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Key]:
+    """A ready Database called `shop` with content, and the Secret `store` of the bucket."""
+    monkeypatch.setenv("PATH", str(postgres.binaries.directory), prepend=os.pathsep)
+    await operator.instance(postgres)
+    spec = {"instanceRef": {"name": "main"}, "name": name, "deletionProtection": False, "postgres": {}}
+    key = await operator.create("Database", "shop", spec)
+    await operator.run(key)
+    content = "CREATE TABLE orders AS SELECT id, md5(id::text) AS code FROM generate_series(1, 1000) id"
+    postgres.query(content, dbname=name)
+    await operator.create_secret("store", bucket.credentials)
+    yield key
+    made = postgres.query("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{name}%"])
+    for (one,) in made:
+        postgres.query(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(one)))
 
 
 @pytest.fixture

@@ -290,22 +290,3 @@ async def test_a_secret_that_is_not_referred_to_any_more_is_let_go(
     await operator.run(key)
     assert await finalizers(operator, "main-admin") == []
     assert await finalizers(operator, "other-admin") == [IN_USE]
-
-
-@pytest.mark.parametrize(
-    ("kind", "spec"),
-    [
-        ("DatabaseBackup", {"databaseRef": {"name": "d"}, "storage": {"type": "pvc", "pvc": {"claimName": "c"}}}),
-    ],
-)
-async def test_kinds_that_nobody_serves_say_so(
-    operator: Operator, kind: str, spec: dict[str, Any], unique: Callable[[str], str]
-) -> None:
-    key = await operator.create(kind, unique("x").replace("_", "-"), spec)
-    assert isinstance(await operator.run(key), Human)
-    assert await operator.ready(key) == ("False", "Unsupported")
-    assert await operator.condition(key, "Stalled") == ("True", "Unsupported")
-    assert not (await operator.get(key))["metadata"].get("finalizers")
-    before = operator.api.writes
-    await operator.run(key)
-    assert operator.api.writes == before

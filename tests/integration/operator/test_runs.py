@@ -29,7 +29,7 @@ from localstack.postgresql_binaries import embedded
 
 _KNOCK = """
 import json, os, socket, sys
-frame = json.dumps({"type": "hello", "protocol": 3, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
+frame = json.dumps({"type": "hello", "protocol": 4, "nonce": sys.argv[2], "pid": os.getpid()}).encode()
 with socket.socket(socket.AF_UNIX) as door:
     door.connect(sys.argv[1])
     door.sendall(len(frame).to_bytes(4, "big") + frame)
@@ -183,8 +183,8 @@ async def test_only_the_runs_own_process_is_let_in(waiting: Run, pool: Pool) -> 
 
 
 async def test_a_collection_of_another_version_is_told_at_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "VERSION", 4)
-    with pytest.raises(RunNotStarted, match="speaks version 3 of the protocol, not 4"):
+    monkeypatch.setattr(protocol, "VERSION", 5)
+    with pytest.raises(RunNotStarted, match="speaks version 4 of the protocol, not 5"):
         await asyncio.wait_for(pool._prepare(), standby.SECONDS_TO_GET_READY / 2)
 
 

@@ -20,7 +20,7 @@ from dbops_operator.metrics import Metrics
 from dbops_operator.settings import INSTANCE_LABEL, Settings
 from dbops_operator.store import Store
 from dbops_operator.template_process import TemplateProcess
-from dbops_operator.work import Done, Lanes, Priority, Verdict, Wait
+from dbops_operator.work import Done, Lanes, LongLanes, Priority, Verdict, Wait
 
 APP = Key("DatabaseUser", "team", "app")
 MAIN = Key("DatabaseInstance", "team", "main")
@@ -61,6 +61,7 @@ class Bench:
         )
         self.controller.client = cast("Client", None)
         self.controller.lanes = cast("Lanes", None)
+        self.controller.long_lanes = cast("LongLanes", None)
         self.controller.events = cast("Events", None)
         self.controller.templates = cast("TemplateProcess", None)
 
