@@ -18,14 +18,17 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import module_arguments
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
     "converge": "converge",
     "database": "database",
+    "database_backup": "database_backup",
     "database_grant": "database_grant",
     "database_instance": "database_instance_info",
+    "database_restore": "database_restore",
     "database_role": "database_role",
     "database_user": "database_user",
 }
@@ -34,8 +37,13 @@ _LICENCE = "---\n# SPDX-License-Identifier: GPL-3.0-or-later\n"
 _MARKUP = re.compile(r"\b(?:O|V|C|RV|M)\(((?:[^()\\]|\\.)*)\)")
 
 Options = Mapping[str, Mapping[str, Any]]
+_SPECS = {
+    "converge": argument_specs.spec_of_list,
+    "database_backup": module_arguments.backup_spec,
+    "database_restore": module_arguments.restore_spec,
+}
 SPECS = {
-    name: argument_specs.spec_of_list() if name == "converge" else argument_specs.spec_of(name.removesuffix("_info"))
+    name: _SPECS[name]() if name in _SPECS else argument_specs.spec_of(name.removesuffix("_info"))
     for name in MODULES.values()
 }
 

@@ -41,7 +41,7 @@ class EngineAction(ActionBase):  # type: ignore[misc] # ansible-core has no type
             parameters = validated(type(self).spec(), arguments)
         except DbopsError as error:
             return result | task.failure(error)
-        if not self._here(parameters["engine"]):
+        if not self._here(parameters.get("engine")):
             handed_over: dict[str, Any] = self._execute_module(
                 module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
             )
@@ -52,14 +52,14 @@ class EngineAction(ActionBase):  # type: ignore[misc] # ansible-core has no type
         """Run the engine."""
         raise NotImplementedError
 
-    def _here(self, engine: str) -> bool:
+    def _here(self, engine: str | None) -> bool:
         environment = self._task.environment or []
         return (
             self._connection.transport in _LOCAL
             and not self._connection.become
             and not any(environment if isinstance(environment, list) else [environment])
             and not self._task.async_val
-            and importlib.util.find_spec(DRIVERS[engine]) is not None
+            and importlib.util.find_spec(DRIVERS[engine] if engine else "obstore") is not None
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup's file is called, and what a file's name tells; pure.
+"""What a backup's file is called; pure.
 
 `<database>-<backup>-<YYYYMMDD-HHMMSS><format>[.gz|.lz4|.zst][.age|.enc]`, below the store's prefix. The same backup of
 the same moment always has the same name, so that a second run finds the first.
@@ -18,8 +18,6 @@ from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons imp
 
 FORMATS = {"plain": ".sql", "custom": ".dump", "directory": ".dir", "tar": ".tar"}
 """What a dump's name ends with, by format."""
-_FOREIGN = {**{suffix: written for written, suffix in FORMATS.items()}, ".bak": "plain"}
-"""The same the other way, with MariaDB's dumps of the published operator."""
 _COMPRESSION = {"algorithm": "gzip", "level": 6}
 
 
@@ -60,15 +58,3 @@ def dump_path(options: Mapping[str, Any], started: datetime.datetime) -> str:
     )
     file = f"{paths.segment(database)}-{paths.segment(name)}-{started:%Y%m%d-%H%M%S}{''.join(suffixes)}"
     return paths.checked(file, field="backup_name")
-
-
-def format_of(path: str) -> str:
-    """Give the format that the name of a file without manifest tells. Raises NotVerifiable."""
-    name = path
-    for suffix in (".age", ".enc", ".gz", ".lz4", ".zst"):
-        name = name.removesuffix(suffix)
-    for suffix, written in _FOREIGN.items():
-        if name.endswith(suffix):
-            return written
-    text = f"{path} has no manifest, and its name does not tell its format ({', '.join(_FOREIGN)})"
-    raise DbopsError(Reason.NOT_VERIFIABLE, text, field="backup")

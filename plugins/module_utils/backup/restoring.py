@@ -12,7 +12,7 @@ import datetime
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import catalog, naming, paths
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import catalog, foreign, paths
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import manifest as manifests
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import (
     BackupEngine,
@@ -132,21 +132,25 @@ def _manifest(store: Store, path: str, options: Mapping[str, Any]) -> tuple[Mani
     if algorithm is None or store.find(path + catalog.MARKER):
         text = f"{path} is no backup: it has no manifest. For somebody else's dump say how it is compressed"
         raise DbopsError(Reason.NOT_VERIFIABLE, text, field="backup")
+    dump = foreign.recognised(store, path, compression=algorithm, decryption=options.get("encryption"))
+    if dump.format is None:
+        text = f"{path} has no manifest, and its name does not tell its format (.sql, .dump, .dir, .tar)"
+        raise DbopsError(Reason.NOT_VERIFIABLE, text, field="backup")
     now = manifests.timestamp(datetime.datetime.now(datetime.UTC))
     return Manifest(
         engine=str(options["engine"]),
         server_version="0",
         tool="",
         tool_version="",
-        format=naming.format_of(path),
-        path=path,
+        format=dump.format,
+        path=dump.path,
         database="",
         backup_name="",
         started=now,
         completed=now,
         stream=_UNKNOWN,
-        compression=algorithm,
-        encryption=(options.get("encryption") or {}).get("algorithm"),
+        compression=dump.compression,
+        encryption=dump.encryption,
     ), False
 
 

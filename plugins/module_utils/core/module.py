@@ -30,10 +30,10 @@ def run_single(ansible_module: type[AnsibleModule], kind: str) -> None:
     """Run the module for one object of a KIND; ANSIBLE_MODULE is the class AnsibleModule."""
     spec = spec_of(kind)
     module = ansible_module(argument_spec=spec, supports_check_mode=True)
-    _require(module)
+    require(module)
     from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
 
-    _exit(module, spec, task.single(kind, module.params, check=module.check_mode, diff=module._diff))
+    leave(module, spec, task.single(kind, module.params, check=module.check_mode, diff=module._diff))
 
 
 def run_many(ansible_module: type[AnsibleModule]) -> None:
@@ -42,34 +42,36 @@ def run_many(ansible_module: type[AnsibleModule]) -> None:
     module = ansible_module(argument_spec=spec, supports_check_mode=True)
     if module.params["socket"]:
         module.fail_json(msg="socket works with a local connection only, without become, environment and async")
-    _require(module)
+    require(module)
     from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
 
-    _exit(module, spec, task.many(module.params, check=module.check_mode, diff=module._diff))
+    leave(module, spec, task.many(module.params, check=module.check_mode, diff=module._diff))
 
 
 def run_export(ansible_module: type[AnsibleModule]) -> None:
     """Run the module `database_export`."""
     spec = spec_of_export()
     module = ansible_module(argument_spec=spec, supports_check_mode=True)
-    _require(module)
+    require(module)
     from ansible_collections.dbprovision.dbops.plugins.module_utils.core import task
 
-    _exit(module, spec, task.exported(module.params))
+    leave(module, spec, task.exported(module.params))
 
 
-def _require(module: AnsibleModule) -> None:
+def require(module: AnsibleModule) -> None:
     """End with a message where the target lacks what the engine is made of."""
     if sys.version_info < PYTHON:
         found = ".".join(str(part) for part in sys.version_info[:2])
         wanted = ".".join(str(part) for part in PYTHON)
         module.fail_json(msg=f"Python {wanted} or newer is needed on the target; {sys.executable} is {found}")
-    driver = DRIVERS[module.params["engine"]]
+    # What only reads a store has no engine.
+    driver = DRIVERS[module.params["engine"]] if "engine" in module.params else "obstore"
     if importlib.util.find_spec(driver) is None:
         module.fail_json(msg=missing_required_lib(driver))
 
 
-def _exit(module: AnsibleModule, spec: Spec, result: Mapping[str, Any]) -> None:
+def leave(module: AnsibleModule, spec: Spec, result: Mapping[str, Any]) -> None:
+    """End the module with RESULT."""
     for warning in result["warnings"]:
         module.warn(warning)
     content = {name: value for name, value in result.items() if name not in ("warnings", "failed")}

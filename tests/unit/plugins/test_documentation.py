@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import module_arguments
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core import argument_specs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,17 +21,22 @@ MODULES: dict[str, argument_specs.Spec] = {
     "converge": argument_specs.spec_of_list(),
     "database": argument_specs.spec_of("database"),
     "database_access_info": argument_specs.spec_of("database_access"),
+    "database_backup": module_arguments.backup_spec(),
+    "database_backup_info": module_arguments.info_spec(),
     "database_export": argument_specs.spec_of_export(),
     "database_grant": argument_specs.spec_of("database_grant"),
     "database_instance_info": argument_specs.spec_of("database_instance"),
+    "database_restore": module_arguments.restore_spec(),
     "database_role": argument_specs.spec_of("database_role"),
     "database_user": argument_specs.spec_of("database_user"),
 }
 ROLES = {
     "converge": "converge",
     "database": "database",
+    "database_backup": "database_backup",
     "database_grant": "database_grant",
     "database_instance": "database_instance_info",
+    "database_restore": "database_restore",
     "database_role": "database_role",
     "database_user": "database_user",
 }

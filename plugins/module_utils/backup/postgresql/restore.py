@@ -2,8 +2,7 @@
 """Restores the bytes of a PostgreSQL dump into the place that place.py made, as its login.
 
 Called by backup/postgresql/engine.py. Archives become a script by pg_restore, without a connection; the script goes to
-the server statement by statement (loading.py), so that roles are fitted and nothing but SQL is ever executed. With
-several jobs pg_restore connects itself, as the same login, from a copy in the scratch folder.
+the server statement by statement (loading.py), so that roles are fitted and nothing but SQL is ever executed.
 """
 
 from __future__ import annotations
@@ -56,7 +55,10 @@ def load(
         watch.require()
     finally:
         session.close()
-    return Restored(tables=loading.tables, warnings=roles.summary())
+    warnings = roles.summary()
+    if request.jobs > 1:
+        warnings.append("jobs: a dump of PostgreSQL is restored by one session, which fits its roles")
+    return Restored(tables=loading.tables, warnings=warnings)
 
 
 def _feed(
