@@ -35,7 +35,9 @@ def test_there_is_one_version() -> None:
 
 @pytest.mark.feature("A02")
 def test_the_action_group_has_all_modules() -> None:
-    assert read("meta/runtime.yml")["action_groups"]["all"] == names("modules")
+    # What asks a store only would refuse the connection, for which the group is.
+    connecting = [name for name in names("modules") if name != "database_backup_info"]
+    assert read("meta/runtime.yml")["action_groups"]["all"] == connecting
 
 
 def test_each_module_has_an_action_plugin() -> None:
