@@ -178,6 +178,7 @@ def _manifest(
         objects=contents.objects,
         rows=contents.rows,
         rows_missing=contents.rows_missing,
+        checksums=contents.checksums,
         extensions=contents.extensions,
         roles=tuple(contents.roles),
         server=examined.server,

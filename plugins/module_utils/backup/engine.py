@@ -101,6 +101,8 @@ class Contents:
     """Rows by table: `schema.table` on PostgreSQL, `table` on MySQL and MariaDB."""
     rows_missing: str | None = None
     """Why there are no rows."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """Of each table's rows as the same tool dumps them; MySQL and MariaDB only."""
     extensions: Mapping[str, str] = field(default_factory=dict)
     """Extensions with their versions; PostgreSQL only."""
     roles: Sequence[str] = ()

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import BackupEngine
-from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 
 def open_engine(options: Mapping[str, Any]) -> AbstractContextManager[BackupEngine]:
@@ -20,4 +19,6 @@ def open_engine(options: Mapping[str, Any]) -> AbstractContextManager[BackupEngi
         from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.postgresql.engine import PostgreSQL
 
         return PostgreSQL(options)
-    raise DbopsError(Reason.UNSUPPORTED, f"backups of {options['engine']} are not there yet", field="engine")
+    from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.engine import MySQL
+
+    return MySQL(options)

@@ -65,6 +65,8 @@ class Manifest:
     rows: Mapping[str, int] | None = None
     """Rows by table, counted in the dump or its snapshot; None with `rows_missing`."""
     rows_missing: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """Of each table's rows as the same tool dumps them, where the engine has such."""
     extensions: Mapping[str, str] = field(default_factory=dict)
     """Versions by name."""
     roles: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ _TEXTS = (
 _OPTIONAL_TEXTS = ("encryption", "rows_missing")
 _LISTS = ("recipients", "roles")
 _MAPS_OF_COUNTS = ("objects", "rows")
-_MAPS_OF_TEXTS = ("extensions", "server", "created_by")
+_MAPS_OF_TEXTS = ("checksums", "extensions", "server", "created_by")
 
 
 def _check_fields(document: dict[str, Any], path: str) -> None:

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, BinaryIO
+from typing import IO, Protocol
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.engine import Sink, Watch
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
@@ -58,7 +58,14 @@ class Ended:
     """What it wrote to standard error, the middle left out when that was much."""
 
 
-def run(command: Command, watch: Watch, *, source: BinaryIO | None = None, sink: Sink | None = None) -> Ended:
+class Source(Protocol):
+    """What a tool's input is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give about SIZE bytes, nothing at the end."""
+
+
+def run(command: Command, watch: Watch, *, source: Source | None = None, sink: Sink | None = None) -> Ended:
     """Run COMMAND to its end, with SOURCE as its input and its output given to SINK.
 
     Raises what `watch` says, and whatever SOURCE and SINK raise; the tool and its children are gone then. An exit
@@ -181,7 +188,7 @@ class _Messages:
 class _Feeding:
     """Writes the source to a tool's standard input; when the source fails, the tool is killed."""
 
-    def __init__(self, stream: IO[bytes] | None, source: BinaryIO | None, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, stream: IO[bytes] | None, source: Source | None, process: subprocess.Popen[bytes]) -> None:
         self.error: BaseException | None = None
         self._stream, self._source, self._process = stream, source, process
         self._thread: threading.Thread | None = None

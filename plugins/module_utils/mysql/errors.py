@@ -135,6 +135,8 @@ PASSWORD_WAS_RIGHT = frozenset({1044, 1049, 1203, 1226, 1820, 1862, 3118, 4151})
 RETRIED = frozenset({1213, 3101})
 """Worth another try at once: a deadlock, a conflict in a cluster."""
 
+SYNTAX = 1064
+
 # Texts that quote the statement, or a value that was sent.
 _QUOTING = frozenset({1064, 1149, 1231, 1292, 1300, 1366, 1406, 1411})
 

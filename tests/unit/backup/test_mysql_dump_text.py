@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_contents import Contents
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_heads import head_of
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_rewriting import Rewriting, Selection
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_scanner import Scanner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.contents import Contents
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.heads import head_of
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.rewriting import Rewriting, Selection
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.scanner import Scanner
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 

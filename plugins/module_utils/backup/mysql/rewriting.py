@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A dump on its way into a database that it was not made for, by a login that owns nothing else.
 
-Called by mysql_load.py with the plain bytes of a dump; what comes out goes to the server's own client. Definers become
+Called by mysql/load.py with the plain bytes of a dump; what comes out goes to the server's own client. Definers become
 the login itself, whoever they were; names of databases become the target's; what is not wanted, or is about the server
 as a whole, is left out. Text in strings and comments, and bodies of routines, stay as they are.
 """
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_heads import Head
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_scanner import Kind, Piece, Scanner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.heads import Head
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.scanner import Kind, Piece, Scanner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.processes import Source
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 from ansible_collections.dbprovision.dbops.plugins.module_utils.mysql import quoting
 
 _DEFINER = b"DEFINER=CURRENT_USER"
 _ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "PACKAGE"})
+_DEFINES = frozenset({"CREATE", "DROP", "ALTER", "SET"})
 _ROWS = frozenset({"INSERT", "REPLACE"})
 _TABLE_STATEMENTS = frozenset({"TABLE", "SEQUENCE", "VIEW"})
 _GLOBAL = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY", "SQL_LOG_BIN", "GTID_PURGED"})
@@ -29,7 +31,9 @@ class Selection:
     """What of a dump is restored."""
 
     tables: frozenset[str] = frozenset()
-    """None: all."""
+    """None of them: all."""
+    code_only: bool = False
+    """No tables at all, but views and all that has a definer."""
     structure: bool = True
     rows: bool = True
     routines: bool = True
@@ -51,6 +55,8 @@ class Selection:
 
     def takes(self, head: Head) -> bool:
         """Whether the statement that begins so is wanted."""
+        if self.code_only and (head.verb not in _DEFINES or head.kind in ("TABLE", "SEQUENCE")):
+            return False
         if head.kind in _ROUTINES:
             return self.routines
         if head.kind == "EVENT":
@@ -71,13 +77,30 @@ class Selection:
 class Rewriting:
     """The dump to read from, as it shall be."""
 
-    def __init__(self, source: BinaryIO, *, database: str, selection: Selection, table: Callable[[str], None]) -> None:
-        """Take the plain bytes from SOURCE for the target DATABASE; TABLE is told each table that begins."""
+    def __init__(
+        self,
+        source: Source,
+        *,
+        database: str,
+        selection: Selection,
+        table: Callable[[str], None],
+        own: bool = False,
+        events_aside: bool = False,
+        definer: bytes | None = _DEFINER,
+    ) -> None:
+        """Take the plain bytes from SOURCE for the target DATABASE; TABLE is told each table that begins.
+
+        OWN: the dump is a tool's output, as its manifest vouches for. DEFINER takes the place of all; None: they stay.
+        """
         self._source = source
-        self._scanner = Scanner()
+        self._scanner = Scanner(own=own)
+        self._definer = definer
         self._database = quoting.name(database).encode()
         self._selection = selection
         self._table = table
+        self._puts_aside = events_aside
+        self.events = bytearray()
+        """The events that were put aside, with what they need of the session: they must not fire yet."""
         self._skipping = False
         self._ended = False
         self.used: set[str] = set()
@@ -101,13 +124,20 @@ class Rewriting:
     def _rewritten(self, pieces: Iterable[Piece]) -> Iterable[bytes]:
         for piece in pieces:
             if piece.kind is Kind.BETWEEN:
+                self.events += piece.data if self._puts_aside else b""
                 yield piece.data
                 continue
+            data = piece.data
             if piece.kind is Kind.HEAD:
                 self._skipping = not self._wanted(piece.head)
+                data = self._head(piece.head, data)
             if self._skipping:
                 continue
-            yield self._head(piece.head, piece.data) if piece.kind is Kind.HEAD else piece.data
+            event = piece.head.kind == "EVENT"
+            if self._puts_aside and (event or piece.head.verb == "SET"):
+                self.events += data
+            if not (self._puts_aside and event):
+                yield data
 
     def _wanted(self, head: Head) -> bool:
         if head.verb == "CREATE" and head.kind == "TABLE":
@@ -128,9 +158,9 @@ class Rewriting:
         return True
 
     def _head(self, head: Head, data: bytes) -> bytes:
-        if head.definer:
+        if head.definer and self._definer is not None:
             start, end = head.definer
-            return data[:start] + _DEFINER + data[end:]
+            return data[:start] + self._definer + data[end:]
         if head.kind == "DATABASE" and head.name_at:
             start, end = head.name_at
             return data[:start] + self._database + data[end:]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A dump of mysqldump or mariadb-dump, piece by piece, becomes its statements, in constant memory; pure.
 
-Called by mysql_contents.py, which counts what goes by, and by mysql_rewriting.py, which changes it. The rules are
+Called by mysql/contents.py, which counts what goes by, and by mysql/rewriting.py, which changes it. The rules are
 those of the servers' own clients: strings, three kinds of comments, DELIMITER. Commands of a client are refused.
 https://dev.mysql.com/doc/refman/9.4/en/mysql-commands.html, https://mariadb.com/kb/en/delimiters/
 """
@@ -14,8 +14,8 @@ from enum import StrEnum
 from functools import cache
 from typing import NamedTuple
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import mysql_heads
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_heads import Head
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql import heads
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.heads import Head
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
 
@@ -137,7 +137,7 @@ class Scanner:
     def _start(self) -> Iterator[Piece]:
         found = _BLANKS.match(self._buffer, self._at)
         yield from self._piece(found.end() if found else self._at)
-        if self._left < mysql_heads.LONGEST and not self._final:
+        if self._left < heads.LONGEST and not self._final:
             return
         if not self._left:
             return
@@ -155,8 +155,8 @@ class Scanner:
         yield self._begin()
 
     def _begin(self) -> Piece:
-        text = self._buffer[self._at : self._at + mysql_heads.LONGEST]
-        self._head = mysql_heads.head_of(text, self._delimiter)
+        text = self._buffer[self._at : self._at + heads.LONGEST]
+        self._head = heads.head_of(text, self._delimiter)
         if self._head.text is not None:
             self._escapes = _NO_ESCAPES not in self._head.text.upper()
         rows = self._own and self._head.verb == "INSERT" and self._delimiter == b";"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is in a dump of mysqldump or mariadb-dump, told while it goes by: objects, rows and checksums by table; pure.
 
-Called by mysql_dump.py with the tool's output. These tools read in a snapshot of their own that nothing else can look
+Called by mysql/dump.py with the tool's output. These tools read in a snapshot of their own that nothing else can look
 into, so their own output is the only place where counts can come from that belong to the dump.
 """
 
@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from operator import methodcaller
 
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_heads import Head
-from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql_scanner import Kind, Piece, Scanner
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.heads import Head
+from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.mysql.scanner import Kind, Piece, Scanner
 
 _OBJECTS = {
     "TABLE": "tables",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a statement of a dump is about, told from its first words; pure.
 
-Called by mysql_scanner.py with the beginning of each statement. Comments for certain versions (`/*!50003 ... */`), in
+Called by mysql/scanner.py with the beginning of each statement. Comments for certain versions (`/*!50003 ... */`), in
 which dumps keep half of what they say, count as what is in them.
 https://dev.mysql.com/doc/refman/9.4/en/comments.html, https://mariadb.com/kb/en/comment-syntax/
 """
