@@ -24,11 +24,9 @@ class Compressor(Protocol):
 
     def compress(self, data: bytes, /) -> bytes:
         """Add DATA."""
-        ...
 
     def flush(self) -> bytes:
         """End; nothing may be added afterwards."""
-        ...
 
 
 def compressor(compression: Mapping[str, Any] | None) -> Compressor:

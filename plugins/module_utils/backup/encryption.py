@@ -22,15 +22,12 @@ class Encryptor(Protocol):
 
     def write(self, data: bytes) -> None:
         """Add DATA; raises what the sink raised."""
-        ...
 
     def finish(self) -> None:
         """Write the end; raises what the sink raised."""
-        ...
 
     def abort(self) -> None:
         """Stop."""
-        ...
 
 
 def kind_of(encryption: Mapping[str, Any] | None) -> str | None:

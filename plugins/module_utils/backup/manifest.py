@@ -123,7 +123,7 @@ def from_json(content: bytes, path: str) -> Manifest:
     """Read the manifest of the dump at PATH; raises NotVerifiable saying what is wrong with it."""
     document = _parsed(content, path)
     version = document.pop("version", None)
-    if type(version) is not int or version < 1:
+    if not _is_whole(version) or version < 1:
         _refuse(path, "has no version")
     if version > VERSION:
         _refuse(path, f"is of version {version}; this program knows {VERSION}: use a newer one")
@@ -188,7 +188,12 @@ def _all(value: Any, container: type, kind: type) -> bool:
 def _counts(value: Any, *, none: bool) -> bool:
     if value is None:
         return none
-    return isinstance(value, dict) and all(type(one) is int and one >= 0 for one in value.values())
+    return isinstance(value, dict) and all(_is_whole(one) and one >= 0 for one in value.values())
+
+
+def _is_whole(value: Any) -> bool:
+    # A bool is an int for Python, and true is no size.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _texts(value: Any, *, none: bool) -> bool:
@@ -203,7 +208,7 @@ def _stream(value: Any, path: str) -> StreamFacts:
         _refuse(path, "has no whole account of the dump's bytes")
     counts = (value["plain_bytes"], value["stored_bytes"])
     hashes = (value["plain_sha256"], value["stored_sha256"])
-    if not all(type(one) is int and one >= 0 for one in counts):
+    if not all(_is_whole(one) and one >= 0 for one in counts):
         _refuse(path, "has a size that is no size")
     if not all(isinstance(one, str) and _SHA256.fullmatch(one) for one in hashes):
         _refuse(path, "has a checksum that is none")

@@ -43,7 +43,8 @@ class OneMessage:
         """Give the next bytes; nothing at the end, which is given only if it was right."""
         if self._cipher is None:
             self._cipher, self._end = self._open(self._source, self._key)
-        assert self._end
+        if self._end is None:
+            raise AssertionError("it comes with the cipher")
         while not self._ended:
             data = self._source.read(_BLOCK)
             self._ended = not data

@@ -112,7 +112,8 @@ def last_lines(messages: str, count: int = 5) -> str:
 def _started(command: Command, *, has_input: bool, has_output: bool) -> Iterator[subprocess.Popen[bytes]]:
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC", **command.environment}
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
-    process = subprocess.Popen(
+    # run_command belongs to a module, has no streams, and this runs in Ansible's worker as well.
+    process = subprocess.Popen(  # pylint: disable=ansible-bad-function
         [*launcher, command.path, *command.arguments],
         stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
         stdout=subprocess.PIPE if has_output else subprocess.DEVNULL,

@@ -204,7 +204,7 @@ def _s3(options: Mapping[str, Any]) -> ObjectStore:
     style = bool(options.get("force_path_style"))
     if endpoint and not style:
         # With an endpoint of its own obstore takes the bucket from nowhere else than the host's name.
-        scheme, _, host = endpoint.partition("://")
+        scheme, _separator, host = endpoint.partition("://")
         endpoint = f"{scheme}://{_given(options, 's3', 'bucket')}.{host}"
     config: S3Config = {
         "access_key_id": _given(options, "s3", "access_key"),

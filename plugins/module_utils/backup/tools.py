@@ -125,7 +125,7 @@ def _asked(path: str, changed: int) -> Tool | None:  # noqa: ARG001 (part of the
     command = [path, "--version"]
     environment = {"PATH": os.defpath, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=_SECONDS_TO_ANSWER, env=environment, errors="replace",
         )  # fmt: skip

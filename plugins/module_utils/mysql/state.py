@@ -68,7 +68,7 @@ class Wanted(NamedTuple):
     @classmethod
     def union(cls, many: Iterable[Wanted]) -> Wanted:
         """Give all of MANY together, without names that no server has: planners refuse those."""
-        found: list[set[Any]] = [set() for _ in cls._fields]
+        found: list[set[Any]] = [set() for _field in cls._fields]
         for part in many:
             for together, those in zip(found, part, strict=True):
                 if those:

@@ -83,12 +83,12 @@ def problems(server: Server, login: RestoreLogin, database: str) -> Iterator[Dbo
         text = f"{admin.name} lacks EVENT on the database {database}, so what events it has would be lost"
         yield DbopsError(Reason.PRIVILEGE_MISSING, text, field="target.database")
     found = objects(server, database)
-    lacking = sorted({_DROPS[kind] for kind, *_ in found} - held) if admin.reads_accounts else []
+    lacking = sorted({_DROPS[kind] for kind, *_rest in found} - held) if admin.reads_accounts else []
     if lacking:
         text = f"{admin.name} lacks {', '.join(lacking)} on the database {database}, which has to be replaced"
         yield DbopsError(Reason.PRIVILEGE_MISSING, text, field="target.database")
     mine = {str(admin.name), str(login.name)}
-    foreign = sorted({definer for *_, definer in found} - mine)
+    foreign = sorted({definer for *_rest, definer in found} - mine)
     if foreign and not sets_definers(server):
         privilege = _SETS_DEFINERS[server.engine][0]
         text = (

@@ -48,7 +48,7 @@ def examine(server: Server, request: BackupRequest) -> Examined:
         "set_gtid_purged": _gtids(server, request.options, warnings),
         "tables_total": sum(kind in _TABLE_TYPES for _name, _engine, _size, kind in tables),
     }
-    _check_tables(request.options, {name for name, *_ in tables}, database)
+    _check_tables(request.options, {name for name, *_rest in tables}, database)
     _check_locks(server, database, options)
     if options.get("single_transaction", True):
         others = sorted(name for name, engine, _size, kind in tables if kind in _TABLE_TYPES and engine != "InnoDB")

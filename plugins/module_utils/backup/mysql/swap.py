@@ -255,5 +255,5 @@ def _unwatched() -> Watch:
     return Watch(progress=_ignore, cancelled=lambda: False, seconds=None)
 
 
-def _ignore(_: object) -> None:
+def _ignore(_unused: object) -> None:
     """Nobody waits for it."""

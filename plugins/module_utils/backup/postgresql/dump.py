@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, cast  # pylint: disable=unused-import
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup import tools
 from ansible_collections.dbprovision.dbops.plugins.module_utils.backup.client_files import ClientFiles

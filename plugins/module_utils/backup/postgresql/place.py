@@ -221,7 +221,7 @@ def _make_database(server: Server, place: Place, noted: Mapping[str, str]) -> No
         Statement("CREATE DATABASE {} TEMPLATE template0", name),
         *properties.locale(noted, server.facts.version_number),
     ]
-    create = Statement(" ".join("{}" for _ in parts), *parts)
+    create = Statement(" ".join("{}" for _part in parts), *parts)
     _send(server, [], [create], transactional=False)
     closed = Statement("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", name)
     give = Statement("ALTER DATABASE {} OWNER TO {}", name, Identifier(place.owner))
@@ -318,5 +318,5 @@ def _never() -> bool:
     return False
 
 
-def _ignore(_: Sequence[Step]) -> None:
+def _ignore(_unused: Sequence[Step]) -> None:
     """Nobody is told of single steps."""

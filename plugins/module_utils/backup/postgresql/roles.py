@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.dbprovision.dbops.plugins.module_utils.core.reasons import DbopsError, Reason
 
-RoleFor = Callable[[str], str | None]
+RoleFor = Callable[[str], str | None]  # pylint: disable=unsupported-binary-operation
 _TOKEN = re.compile(rb"""U&"(?:[^"]|"")*"|"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s"',();]+|[,();]|\s+""")
 _LEFT_OUT = re.compile(
     rb"(?:SET|RESET)\s+SESSION\s+AUTHORIZATION\b|SET\s+default_tablespace\b|COMMENT\s+ON\s+EXTENSION\b", re.IGNORECASE
@@ -115,7 +115,7 @@ class Roles:
         refused = _NOT_RESTORED.match(text)
         if refused:
             what = b" ".join(refused.group(1).split()[-2:]).decode().lower().replace("create ", "")
-            self.warnings[f"{what.split(' ')[-1]}s are not restored"] = None
+            self.warnings[f"{what.rsplit(' ', maxsplit=1)[-1]}s are not restored"] = None
             return None
         encoding = _ENCODING.match(text)
         if encoding and encoding.group(1).upper().startswith(_UNSAFE_ENCODINGS):

@@ -56,7 +56,7 @@ class Snapshot:
 
     def tables(self, oids: Sequence[int]) -> list[tuple[str, str]]:
         """Give schema and name of those of the tables OIDS that have rows of their own."""
-        return [(schema, name) for schema, name in self.session.rows(_TABLES, [list(oids)])]
+        return list(self.session.rows(_TABLES, [list(oids)]))
 
 
 @contextlib.contextmanager
