@@ -84,6 +84,9 @@ options:
     description:
       - PostgreSQL, roles of the dump and those that take their place, as owners and in privileges. Privileges of other
         roles go to the roles of the same names, and are left out where there are none.
+      - A role becomes an owner only where the owner of the target database is a member of it and it may create in the
+        schema; elsewhere the restore fails with C(PrivilegeMissing) and leaves nothing behind. O(no_owner) leaves
+        everything with the owner of the target.
     type: dict
     default: {}
   schemas:
