@@ -71,10 +71,17 @@ def reason_of(sqlstate: str | None) -> tuple[Reason, str]:
     return found or (Reason.INTERNAL_ERROR, f"the server answered with SQLSTATE {sqlstate}")
 
 
-def statement_error(error: psycopg.Error, *, doing: str, field: str | None = None) -> DbopsError:
-    """Say what went wrong while DOING something (such as `create role app`)."""
+def statement_error(
+    error: psycopg.Error, *, doing: str, field: str | None = None, lacking: str | None = None
+) -> DbopsError:
+    """Say what went wrong while DOING something (such as `create role app`).
+
+    LACKING says what a missing privilege means where it is not the admin account's.
+    """
     sqlstate = error.sqlstate
     reason, remedy = reason_of(sqlstate)
+    if lacking and reason is Reason.PRIVILEGE_MISSING:
+        remedy = lacking
     # Only what the server says to its user: never str(error), which may quote the statement.
     text = error.diag.message_primary if sqlstate else None
     detail = error.diag.message_detail if reason in _DETAILED else None

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LOOKS = 0.2
 _TRANSACTIONS = (b"BEGIN;", b"COMMIT;", b"START TRANSACTION;")
 
+# Its login is made without an administrator's rights, whoever the admin account is.
+_LACKING = "a restore may do no more than the owner of its database"
+
 
 class Loading:
     """Takes the bytes of a script; `close` says that it was complete."""
@@ -101,7 +104,7 @@ class Loading:
 
     def _failed(self, error: psycopg.Error) -> DbopsError:
         stopped = self._watch.stop()
-        return stopped or errors.statement_error(error, doing=self._what)
+        return stopped or errors.statement_error(error, doing=self._what, lacking=_LACKING)
 
 
 class Cancelling:
