@@ -22,6 +22,9 @@ pytestmark = pytest.mark.feature("L01", "K06")
 async def test_what_nobody_has_looked_at_is_in_progress(operator: Operator, kind: str) -> None:
     key = await operator.create(kind, "unseen", full_part(kind, "spec"))
     assert kstatus(await operator.get(key)) == "InProgress"
+    # Objects of the cluster are seen by all tests.
+    await operator.delete(key)
+    assert not await operator.exists(key)
 
 
 async def test_a_database_from_its_making_to_its_end(
