@@ -18,10 +18,13 @@ from collection.cores import NAME, ROOT, Core
 from localstack.postgresql import PostgreSQLServer
 
 MODULES = NAME / "plugins" / "modules"
-CONNECTION = ("login_host", "login_port", "login_user", "login_password", "ssl_mode", "ca_cert")
+CONNECTION = (
+    "login_host", "login_port", "login_user", "login_password", "login_unix_socket", "ssl_mode", "ca_cert"
+)  # fmt: skip
 # Secrets that the examples refer to.
 VARIABLES = {
     "orders_app_password": "one secret", "orders_owner_password": "another secret", "admin_password": "unused",
+    "s3_access_key": "unused", "s3_secret_key": "unused",
 }  # fmt: skip
 # In this order, so that each finds what an earlier one makes: the owner of the database first.
 ORDER = (
@@ -30,10 +33,15 @@ ORDER = (
     "database",
     "database_role",
     "database_grant",
+    "database_backup",
+    "database_backup_info",
+    "database_restore",
     "database_access_info",
     "database_export",
     "database_instance_info",
 )
+# What the names of files in the examples say.
+STARTED = "2026-11-30T03:00:00Z"
 # What examples take for granted.
 BEFORE: dict[str, list[dict[str, Any]]] = {
     "database_grant": [
@@ -54,7 +62,7 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
 
 
 def examples(modules: Path, module: str) -> list[dict[str, Any]]:
-    """The tasks of a module's EXAMPLES, connecting to the test's server instead of the invented one."""
+    """The tasks of a module's EXAMPLES, with the test's server and a folder instead of invented servers and stores."""
     tree = ast.parse((modules / f"{module}.py").read_text(encoding="utf-8"))
     text = next(
         ast.literal_eval(node.value)
@@ -67,6 +75,10 @@ def examples(modules: Path, module: str) -> list[dict[str, Any]]:
             if action.startswith("dbprovision.dbops."):
                 for name in CONNECTION:
                     options.pop(name, None)
+                if "storage" in options:
+                    options["storage"] = {"type": "file", "file": {"path": "{{ store }}"}}
+                    options.update({"tools_path": ["{{ tools }}"]} if module != "database_backup_info" else {})
+                    options.update({"started": STARTED} if module == "database_backup" else {})
     return tasks
 
 
@@ -84,7 +96,10 @@ def test_the_examples_of_the_modules_run(
     tasks = [task for module in ORDER for task in (*before.get(module, ()), *examples(modules, module))]
     assert len(tasks) > len(ORDER)
     ansible = core.ansible(tmp_path / "ansible", installed)
-    run = ansible.tasks(*tasks, connection=own_server.admin.options(), variables=VARIABLES)
+    store = tmp_path / "store"
+    store.mkdir()
+    variables = {**VARIABLES, "store": str(store), "tools": str(own_server.binaries.directory)}
+    run = ansible.tasks(*tasks, connection=own_server.admin.options(), variables=variables)
     assert run.status == 0, run.output
     assert len(run.results) == len(tasks)
 
