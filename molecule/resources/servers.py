@@ -60,10 +60,12 @@ def keep(folder: Path) -> None:
         groups: dict[str, dict[str, object]] = {"postgresql": {}, "mysql": {}}
         for binaries in (embedded_with_tls(), embedded()):
             postgresql = stack.enter_context(PostgreSQLServer(binaries))
-            groups["postgresql"][f"postgresql{postgresql.version}"] = host(postgresql, "postgres")
+            name = f"postgresql{postgresql.version}"
+            groups["postgresql"][name] = host(postgresql, "postgres", folder / name, binaries.directory)
         for release in (MYSQL_9_7, MARIADB_11_8):
             mysql = stack.enter_context(MySQLServer(mysql_binaries(release)))
-            groups["mysql"][mysql.engine] = host(mysql, mysql.engine)
+            tools = mysql.binaries.directory / "bin"
+            groups["mysql"][mysql.engine] = host(mysql, mysql.engine, folder / mysql.engine, tools)
         everywhere = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory.touch(mode=0o600)
         children = {name: {"hosts": hosts} for name, hosts in groups.items()}
@@ -77,10 +79,12 @@ def keep(folder: Path) -> None:
     pid.unlink()
 
 
-def host(server: PostgreSQLServer | MySQLServer, engine: str) -> dict[str, object]:
-    """Variables of a server's host."""
+def host(server: PostgreSQLServer | MySQLServer, engine: str, store: Path, tools: Path) -> dict[str, object]:
+    """Variables of a server's host; its backups go into the folder STORE, made with the programs in TOOLS."""
     weak = {f"dbops_{name}": value for name, value in server.weak_admin().options().items()}
-    return {"server": server.admin.options(), "dbops_engine": engine, **weak}
+    store.mkdir(exist_ok=True)
+    backups = {"store": {"type": "file", "file": {"path": str(store)}}, "tools": str(tools)}
+    return {"server": server.admin.options(), "dbops_engine": engine, **backups, **weak}
 
 
 def end_with(run: int) -> None:
